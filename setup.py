@@ -1,0 +1,40 @@
+"""Packaging of tspmz. The versions that are tested together stand in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+README = Path(__file__).with_name("README.md")
+
+EVAL = ["elkai>=2.0"]
+TEST = ["pytest>=8.0", "pytest-timeout>=2.2", "hypothesis>=6.100", *EVAL]
+LINT = ["ruff>=0.6", "mypy>=1.10"]
+
+setup(
+    name="tspmz",
+    version="0.1.0",
+    description="A fast MuZero trainer for the Travelling Salesman Problem",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    author="the tspmz authors",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["tspmz", "tspmz.*"]),
+    scripts=["bin/tspmz-train", "bin/tspmz-eval"],
+    install_requires=[
+        "click>=8.1",
+        "h5py>=3.10",
+        "matplotlib>=3.8",
+        "numba>=0.59",
+        "numpy>=1.26",
+        "rich>=13.0",
+        "tensorboardX>=2.6",
+        "torch>=2.6",  # older releases can run code from a weights file even with weights_only=True
+    ],
+    extras_require={
+        "eval": EVAL,
+        "test": TEST,
+        "lint": LINT,
+        "curves": ["tensorboard>=2.16"],
+    },
+)

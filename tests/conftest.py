@@ -1,0 +1,41 @@
+"""What all tests share: quick and repeatable property tests, GPU tests only where there is a GPU, bounded waiting."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+hypothesis.settings.register_profile("tspmz", deadline=None, derandomize=True, database=None, max_examples=50)
+hypothesis.settings.load_profile("tspmz")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    wanting = [item for item in items if item.get_closest_marker("gpu")]
+    if not wanting:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in wanting:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Waits for a condition, at most `timeout` seconds, and fails the test after that."""
+
+    def wait(condition: Callable[[], bool], timeout: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"nothing after {timeout} s"
+            time.sleep(0.005)
+
+    return wait

@@ -1,0 +1,309 @@
+"""Manifest and loading: crashes between two steps, damage, gaps, pruning."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+from replay_helpers import make_group, same_group
+
+from tspmz.replay.files import FileSystem
+from tspmz.replay.loading import LoadReport, load_segments, verify_folder
+from tspmz.replay.manifest import MANIFEST_NAME, Manifest, parse_manifest, prune
+from tspmz.replay.segments import NewerSchemaError, SegmentError, SegmentInfo, SegmentWriter
+
+
+class FailingFiles(FileSystem):
+    """The N-th changing operation raises, and so do all after it, as on a full or dying disk."""
+
+    def __init__(self, fail_at: int) -> None:
+        self._left = fail_at
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def create(self, path: Path) -> int:
+        self._step()
+        return super().create(path)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        self._step()
+        return super().write(descriptor, data)
+
+    def fsync(self, descriptor: int) -> None:
+        self._step()
+        super().fsync(descriptor)
+
+    def replace(self, source: Path, target: Path) -> None:
+        self._step()
+        super().replace(source, target)
+
+    def fsync_directory(self, path: Path) -> None:
+        self._step()
+        super().fsync_directory(path)
+
+    def unlink(self, path: Path) -> None:
+        self._step()
+        super().unlink(path)
+
+
+def seal(
+    directory: Path, actor: int, first: int, count: int = 3, run_id: str = "run", files: FileSystem | None = None
+) -> SegmentInfo:
+    writer = SegmentWriter(
+        directory,
+        run_id=run_id,
+        config_hash="hash",
+        num_cities=6,
+        group_size=3,
+        policy_target="advantage",
+        files=files,
+    )
+    return writer.seal([make_group(actor, number) for number in range(first, first + count)])
+
+
+def folder(directory: Path) -> Manifest:
+    """Segments 0-2, 3-5, 6-8 of actor 0 and 10-12 of actor 1 (its older ones were pruned)."""
+    manifest = Manifest(directory, "run")
+    for actor, first in ((0, 0), (1, 10), (0, 3), (0, 6)):
+        manifest.add(seal(directory, actor, first))
+    return manifest
+
+
+def load(directory: Path, keep: int = 100) -> LoadReport:
+    return load_segments(directory, "run", "hash", keep)
+
+
+def ids(report: LoadReport) -> dict[int, list[int]]:
+    for groups in report.groups.values():
+        for group in groups:
+            assert same_group(group, make_group(group.actor, group.group_id), ("visit_counts", "action_weights"))
+    return {actor: [group.group_id for group in groups] for actor, groups in report.groups.items()}
+
+
+def test_load_returns_what_was_sealed(tmp_path: Path) -> None:
+    folder(tmp_path)
+    report = load(tmp_path)
+    assert ids(report) == {0: list(range(9)), 1: [10, 11, 12]}
+    assert report.next_group_ids == {0: 9, 1: 13}
+    assert report.stored_groups == 12
+    assert (report.quarantined, report.notes) == ([], [])
+
+
+def test_load_keeps_the_newest_groups_of_each_actor(tmp_path: Path) -> None:
+    folder(tmp_path)
+    assert ids(load(tmp_path, keep=4)) == {0: [5, 6, 7, 8], 1: [10, 11, 12]}
+    assert load(tmp_path, keep=0).next_group_ids == {0: 9, 1: 13}
+
+
+def test_load_of_no_folder_is_empty(tmp_path: Path) -> None:
+    report = load(tmp_path / "none")
+    assert (report.groups, report.notes, report.stored_groups) == ({}, [], 0)
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _foreign(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["data"] = [1, 2, 3]
+
+
+def _wrong_run(path: Path) -> None:
+    seal(path.parent, 0, 3, run_id="other")
+
+
+@pytest.mark.parametrize("damage", [_truncate, _flip, _foreign, _wrong_run, Path.unlink])
+def test_load_stops_at_a_bad_segment_and_sets_it_and_later_ones_aside(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    folder(tmp_path)
+    damage(tmp_path / "segment-0-3.h5")
+    moved = ["segment-0-6.h5"] if damage is Path.unlink else ["segment-0-3.h5", "segment-0-6.h5"]
+    report = load(tmp_path)
+    assert ids(report) == {0: [0, 1, 2], 1: [10, 11, 12]}
+    assert report.next_group_ids == {0: 3, 1: 13}
+    assert report.quarantined == moved
+    assert sorted(os.listdir(tmp_path / "quarantine")) == ["reasons.log", *moved]
+    reasons = (tmp_path / "quarantine" / "reasons.log").read_text()
+    assert "segment-0-6.h5: comes after segment-0-3.h5, which is bad" in reasons
+    again = load(tmp_path)
+    assert ids(again) == ids(report)
+    assert again.notes == []
+
+
+def test_truncation_is_reported_with_both_sizes(tmp_path: Path) -> None:
+    folder(tmp_path)
+    size = (tmp_path / "segment-0-6.h5").stat().st_size
+    _truncate(tmp_path / "segment-0-6.h5")
+    assert load(tmp_path).notes == [f"{tmp_path}/segment-0-6.h5: has {size - 100} bytes, the manifest says {size}"]
+
+
+def test_quarantine_keeps_files_of_the_same_name(tmp_path: Path) -> None:
+    for _ in range(2):
+        Manifest(tmp_path, "run").add(seal(tmp_path, 0, 0))
+        _flip(tmp_path / "segment-0-0.h5")
+        load(tmp_path)
+    assert sorted(os.listdir(tmp_path / "quarantine")) == ["reasons.log", "segment-0-0.h5", "segment-0-0.h5.1"]
+
+
+def test_segment_that_is_not_yet_listed_is_adopted(tmp_path: Path) -> None:
+    folder(tmp_path)
+    seal(tmp_path, 0, 9)
+    assert ids(load(tmp_path))[0] == list(range(12))
+    assert len(Manifest.load(tmp_path).entries) == 5
+
+
+def test_segment_that_does_not_follow_is_not_adopted(tmp_path: Path) -> None:
+    folder(tmp_path)
+    seal(tmp_path, 0, 12)
+    report = load(tmp_path)
+    assert ids(report)[0] == list(range(9))
+    assert report.quarantined == ["segment-0-12.h5"]
+    assert "group 9 of actor 0 is missing" in report.notes[0]
+
+
+def test_missing_manifest_is_rebuilt(tmp_path: Path) -> None:
+    manifest = folder(tmp_path)
+    (tmp_path / MANIFEST_NAME).unlink()
+    report = load(tmp_path)
+    assert ids(report) == {0: list(range(9)), 1: [10, 11, 12]}
+    assert report.notes == [f"{tmp_path}/{MANIFEST_NAME} is missing: rebuilt from the segments"]
+    assert sorted(Manifest.load(tmp_path).entries) == sorted(manifest.entries)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 1}', b"\xff\xfe"])
+def test_damaged_manifest_is_set_aside_and_rebuilt(tmp_path: Path, content: bytes) -> None:
+    folder(tmp_path)
+    (tmp_path / MANIFEST_NAME).write_bytes(content)
+    report = load(tmp_path)
+    assert ids(report) == {0: list(range(9)), 1: [10, 11, 12]}
+    assert report.quarantined == [MANIFEST_NAME]
+
+
+@pytest.mark.parametrize("what", ["manifest", "segment"])
+def test_newer_schema_is_refused_and_nothing_is_touched(tmp_path: Path, what: str) -> None:
+    folder(tmp_path)
+    if what == "manifest":
+        tree = json.loads((tmp_path / MANIFEST_NAME).read_text())
+        (tmp_path / MANIFEST_NAME).write_text(json.dumps({**tree, "schema_version": 2}))
+    else:
+        (tmp_path / MANIFEST_NAME).unlink()
+        with h5py.File(tmp_path / "segment-0-3.h5", "r+") as file:
+            file.attrs.modify("schema_version", 2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(NewerSchemaError, match="schema version 2"):
+        load(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../segment-0-0.h5"},
+        {"name": "segment-1-0.h5"},
+        {"size": True},
+        {"size": 0},
+        {"sha256": "x" * 64},
+        {"last_group_id": -1},
+        {"more": 1},
+    ],
+)
+def test_manifest_entries_that_no_writer_makes_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    Manifest(tmp_path, "run").add(seal(tmp_path, 0, 0))
+    tree = json.loads((tmp_path / MANIFEST_NAME).read_text())
+    tree["entries"][0].update(change)
+    with pytest.raises(SegmentError, match="entry"):
+        parse_manifest(json.dumps(tree).encode())
+
+
+def test_files_with_other_names_are_left_alone(tmp_path: Path) -> None:
+    folder(tmp_path)
+    _foreign(tmp_path / "mine.h5")
+    (tmp_path / "segment-00-3.h5").write_bytes(b"x")
+    (tmp_path / ".tmp-segment-0-9.h5").write_bytes(b"half")
+    report = load(tmp_path)
+    assert report.quarantined == []
+    assert report.notes == [f"{tmp_path}/.tmp-segment-0-9.h5: temporary file removed"]
+    assert (tmp_path / "mine.h5").exists()
+    assert (tmp_path / "segment-00-3.h5").exists()
+
+
+def test_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    folder(tmp_path / "replay")
+    path = tmp_path / "replay" / "segment-0-6.h5"
+    path.rename(tmp_path / "elsewhere.h5")
+    path.symlink_to(tmp_path / "elsewhere.h5")
+    assert ids(load(tmp_path / "replay"))[0] == list(range(6))
+    assert (tmp_path / "elsewhere.h5").exists()
+
+
+def test_prune_removes_the_oldest_whole_segments(tmp_path: Path) -> None:
+    folder(tmp_path)
+    removed = prune(tmp_path, 5)
+    assert [info.name for info in removed] == ["segment-0-0.h5", "segment-1-10.h5"]
+    assert ids(load(tmp_path)) == {0: [3, 4, 5, 6, 7, 8]}
+    assert prune(tmp_path, 6) == []
+
+
+def test_interrupted_pruning_is_finished_by_the_next_load(tmp_path: Path) -> None:
+    manifest = folder(tmp_path)
+    manifest.replace(manifest.entries[2:3] + manifest.entries[3:])
+    (tmp_path / "segment-1-10.h5").unlink()
+    report = load(tmp_path)
+    assert ids(report) == {0: [3, 4, 5, 6, 7, 8]}
+    assert report.notes == [f"{tmp_path}/segment-0-0.h5: left from an interrupted pruning, removed"]
+    assert not (tmp_path / "segment-0-0.h5").exists()
+
+
+@pytest.mark.parametrize("fail_at", range(14))
+def test_what_was_listed_survives_a_failure_at_any_operation(tmp_path: Path, fail_at: int) -> None:
+    folder(tmp_path)
+    files = FailingFiles(fail_at)
+    listed = 9
+    try:
+        info = seal(tmp_path, 0, 9, count=2, files=files)
+        Manifest(tmp_path, "run", Manifest.load(tmp_path).entries, files).add(info)
+        listed = 11
+    except OSError:
+        pass
+    stored = ids(load(tmp_path))[0]
+    assert stored == list(range(len(stored)))
+    assert listed <= len(stored) <= 11
+
+
+def test_failed_manifest_write_can_be_tried_again(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path, "run", files=FailingFiles(2))
+    info = seal(tmp_path, 0, 0)
+    with pytest.raises(OSError, match="Input/output"):
+        manifest.add(info)
+    assert manifest.entries == []
+    retried = Manifest(tmp_path, "run")
+    retried.add(info)
+    retried.add(info)
+    assert Manifest.load(tmp_path).entries == [info]
+
+
+def test_verify_names_what_is_wrong_and_changes_nothing(tmp_path: Path) -> None:
+    folder(tmp_path)
+    assert [problem for _, problem in verify_folder(tmp_path)] == [""] * 4
+    _flip(tmp_path / "segment-0-3.h5")
+    before = sorted(os.listdir(tmp_path))
+    problems = dict(verify_folder(tmp_path))
+    assert problems.pop("segment-0-3.h5") == "its SHA-256 is not that of the manifest"
+    assert set(problems.values()) == {""}
+    assert sorted(os.listdir(tmp_path)) == before

@@ -1,0 +1,203 @@
+"""The configuration: every problem at once, files and overrides, what may change, and the hash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tspmz import config
+from tspmz.config import Config, ConfigError
+
+KEYS = list(config.settings())
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems_of(call: object, *args: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        call(*args)  # type: ignore[operator]
+    return caught.value.problems
+
+
+def test_defaults_are_valid() -> None:
+    Config().validate()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_setting_is_documented(key: str) -> None:
+    facts = config.settings()[key].metadata
+    assert facts["meaning"]
+    kind = config.setting_type(key)
+    assert kind in (int, float, bool, str)
+    assert type(config.settings()[key].default) is kind
+    if kind in (int, float):
+        assert facts["low"] is not None
+        assert facts["low"] < facts["high"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_values_outside_the_range_are_named(key: str) -> None:
+    facts = config.settings()[key].metadata
+    wrong: list[object] = [facts["high"] * 2 + 1, facts["low"] - 1] if facts["low"] is not None else []
+    if facts["choices"]:
+        wrong = ["no such choice"]
+    for value in wrong:
+        (problem,) = problems_of(config.build_config, {key: value})
+        assert problem.startswith(f"{key} = ")
+        assert "must be" in problem
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_numbers_that_are_not_finite_are_refused(text: str) -> None:
+    (problem,) = problems_of(config.load_config, (), [f"learner.learning_rate={text}"])
+    assert "must be a finite number" in problem
+
+
+def test_all_problems_are_named_at_once() -> None:
+    values = {"problem.num_cities": 2, "search.num_simulations": 0, "search.algorithm": "dfs"}
+    assert problems_of(config.build_config, values) == [
+        "problem.num_cities = 2: must be at least 3",
+        "search.algorithm = 'dfs': must be one of gumbel, puct",
+        "search.num_simulations = 0: must be at least 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"network.num_heads": 3}, "network.num_heads = 3"),
+        ({"selfplay.group_size": 30}, "selfplay.group_size = 30"),
+        ({"selfplay.group_size": 1}, "selfplay.group_size = 1"),
+        ({"replay.policy_target": "gumbel", "search.algorithm": "puct"}, "replay.policy_target = gumbel"),
+        ({"replay.min_groups": 600}, "replay.min_groups = 600"),
+        ({"learner.unroll_steps": 20}, "learner.unroll_steps = 20"),
+    ],
+)
+def test_rules_between_settings_are_checked(values: dict[str, object], named: str) -> None:
+    assert any(problem.startswith(named) for problem in problems_of(config.build_config, values))
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    first = written(tmp_path / "a.toml", "[search]\nnum_simulations = 16\nvalue_scale = 1\n[run]\nseed = 1\n")
+    second = written(tmp_path / "b.toml", "[search]\nnum_simulations = 32\n[run]\nseed = 2\n")
+    made = config.load_config([first, second], ["run.seed=4"], {"run.seed": 3, "learner.batch_groups": 9})
+    assert made.search.num_simulations == 32
+    assert made.search.value_scale == 1.0
+    assert isinstance(made.search.value_scale, float)
+    assert made.learner.batch_groups == 9
+    assert made.run.seed == 4
+
+
+def test_problems_of_every_source_are_named_at_once(tmp_path: Path) -> None:
+    good = written(tmp_path / "a.toml", "top = 1\n[search]\nnum_simulation = 3\nmask_interior = 1\ndiscount = true\n")
+    bad = written(tmp_path / "b.toml", "[search\n")
+    missing = tmp_path / "c.toml"
+    problems = problems_of(config.load_config, [good, bad, missing], ["nonsense", "search.num_simulations=many"])
+    assert problems[0] == f"{good}: top: settings stand in sections, such as [search]"
+    assert problems[1].startswith(f"{good}: search.num_simulation: unknown setting; did you mean search.num_simulation")
+    assert "search.mask_interior = 1: must be of type bool, not int" in problems[2]
+    assert "search.discount = True: must be of type float, not bool" in problems[3]
+    assert problems[4].startswith(f"{bad}: not a TOML file")
+    assert problems[5] == f"{missing}: cannot be read: No such file or directory"
+    assert problems[6] == "--set nonsense: must read key=value"
+    assert problems[7].endswith("search.num_simulations = 'many': must be a whole number")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("search.num_simulations", "50", 50),
+        ("learner.learning_rate", "3e-4", 3e-4),
+        ("search.mask_interior", "No", False),
+        ("search.mask_interior", "true", True),
+        ("run.shm_dir", "/a=b", "/a=b"),
+    ],
+)
+def test_texts_are_read_by_the_type_of_the_key(key: str, text: str, value: object) -> None:
+    assert config.collect_values(overrides=[f" {key} = {text} "]) == {key: value}
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "problem"),
+    [
+        ("search.num_simulations", "8.5", "must be a whole number"),
+        ("learner.learning_rate", "fast", "must be a number"),
+        ("search.mask_interior", "maybe", "must be true or false"),
+    ],
+)
+def test_texts_of_another_type_are_refused(key: str, text: str, problem: str) -> None:
+    assert problems_of(config.parse_value, key, text) == [f"{key} = {text!r}: {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "suggested"),
+    [
+        ("search.num_simulation", "search.num_simulations"),
+        ("learner.learning-rate", "learner.learning_rate"),
+        ("num_cities", "problem.num_cities"),
+    ],
+)
+def test_unknown_keys_get_a_suggestion(wrong: str, suggested: str) -> None:
+    assert suggested in config.unknown_key_message(wrong)
+
+
+def test_hopeless_unknown_keys_get_the_way_to_the_list() -> None:
+    assert "--list-settings" in config.unknown_key_message("xyzzy")
+
+
+@given(key=st.sampled_from(KEYS) | st.text(max_size=10), value=st.text(max_size=10) | st.floats().map(str))
+def test_any_override_text_is_a_setting_or_a_config_error(key: str, value: str) -> None:
+    with contextlib.suppress(ConfigError):
+        config.load_config(overrides=[f"{key}={value}"]).validate()
+
+
+def test_config_survives_json(tmp_path: Path) -> None:
+    made = config.build_config({"search.num_simulations": 50, "learner.learning_rate": 0.1, "run.shm_dir": "/x"})
+    path = written(tmp_path / "config.json", json.dumps({"config": made.to_dict(), "run_id": "abc"}))
+    assert config.read_config_json(path) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "not a JSON file"),
+        ("[]", "not a tspmz run"),
+        ('{"config": 3}', "not a tspmz run"),
+        ('{"config": {"search": 3}}', "settings stand in sections"),
+        ('{"config": {"search": {"num_simulations": "8"}}}', "must be of type int, not str"),
+        ('{"config": {"search": {"num_simulations": 0}}}', "must be at least 1"),
+        ('{"config": {"serch": {"num_simulations": 1}}}', "unknown setting"),
+    ],
+)
+def test_wrong_config_files_are_explained(text: str, problem: str, tmp_path: Path) -> None:
+    (line,) = problems_of(config.read_config_json, written(tmp_path / "config.json", text))
+    assert problem in line
+
+
+def test_missing_config_file_is_explained(tmp_path: Path) -> None:
+    assert "cannot be read" in problems_of(config.read_config_json, tmp_path / "config.json")[0]
+
+
+def test_differences_name_old_new_and_whether_fixed() -> None:
+    new = config.build_config({"network.num_layers": 4, "learner.learning_rate": 0.5})
+    assert config.differences(Config(), new) == [
+        ("network.num_layers", 3, 4, True),
+        ("learner.learning_rate", 0.001, 0.5, False),
+    ]
+    assert config.differences(new, new) == []
+
+
+def test_hash_follows_the_fixed_settings_only() -> None:
+    base = config.config_hash(Config())
+    assert config.config_hash(config.build_config({"learner.learning_rate": 0.5, "selfplay.num_actors": 3})) == base
+    assert config.config_hash(config.build_config({"network.num_layers": 4})) != base
+    assert len(base) == 16
+    assert int(base, 16) >= 0

@@ -1,0 +1,105 @@
+"""The actor: plays groups with the newest weights and writes them into its shard of the ring, for ever."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tspmz.channels import Channels
+from tspmz.config import Config
+from tspmz.control import Phase
+from tspmz.network.build import Network, build_network, load_flat_weights, num_weights
+from tspmz.network.inference import SearchModel
+from tspmz.process import enter_child
+from tspmz.search import BatchedSearch
+from tspmz.selfplay import GroupSource, play_groups
+from tspmz.settings import network_settings, search_settings
+
+_LOG = logging.getLogger(__name__)
+_WAIT_SECONDS = 0.5
+_POLL_SECONDS = 0.02
+
+
+class Actor:
+    """One actor: its network, its search, its shard.
+
+    Args:
+        index: number of the actor.
+        config: the run's settings.
+        channels: what the processes share.
+    """
+
+    def __init__(self, index: int, config: Config, channels: Channels) -> None:
+        selfplay, problem = config.selfplay, config.problem
+        self.index = index
+        self.weights_version = -1
+        self._channels = channels
+        self._row = channels.stats.row("actor", index)
+        self._writer = channels.ring.writer(index)
+        self._count = selfplay.groups_in_parallel
+        self._temperature = selfplay.temperature
+        self._temperature_threshold = selfplay.temperature_threshold
+        self._source = GroupSource(
+            config.run.seed, index, problem.distribution, problem.num_cities, problem.num_clusters, selfplay.group_size
+        )
+        self._search = BatchedSearch(self._count * selfplay.group_size, problem.num_cities, **search_settings(config))
+        network = build_network(0, **network_settings(config)).to(selfplay.device).eval()
+        self._network: Network = network
+        self._flat = np.empty(num_weights(network), np.float32)
+        self._model = SearchModel(network, self._search.num_simulations + 1, selfplay.device)
+
+    def pull_weights(self) -> bool:
+        """Take over newer weights; True once there are any."""
+        version = self._channels.weights.pull(self._flat, self.weights_version)
+        if version is not None:
+            load_flat_weights(self._network, self._flat)  # type: ignore[arg-type]
+            self.weights_version = version
+            self._row.add("weights_pulls", 1)
+            self._row.set("weights_version", version)
+        return self.weights_version >= 0
+
+    def play_once(self) -> None:
+        """Play one batch of groups to the end and write them."""
+        started = time.perf_counter()
+        first = self._channels.ring.next_group_id(self.index)
+        groups = play_groups(
+            self._model, self._search, self._source, first, self._count, self.weights_version,
+            temperature=self._temperature, temperature_threshold=self._temperature_threshold, clock=self._row,
+        )
+        with self._row.timed("write_seconds"):
+            for group in groups:
+                self._writer.write(group)
+                self._channels.limiter.record_insert(self.index)
+        episodes, moves = groups[0].rewards.shape
+        self._row.add("groups_played", len(groups))
+        self._row.add("env_steps", len(groups) * episodes * moves)
+        # the last move is forced and not searched
+        self._row.add("simulations", len(groups) * episodes * (moves - 1) * self._search.num_simulations)
+        self._row.add("tour_length_sum", float(sum(-group.rewards.sum() / episodes for group in groups)))
+        self._row.add("busy_seconds", time.perf_counter() - started)
+
+    def run(self) -> None:
+        """Play until the run stops."""
+        control = self._channels.control
+        self._row.beat()
+        while control.phase == Phase.RUN:
+            if not self.pull_weights():
+                time.sleep(_POLL_SECONDS)  # once, at the start, until the learner publishes its first weights
+                self._row.beat()
+                continue
+            wait = self._channels.limiter.wait_to_insert(self.index, _WAIT_SECONDS)
+            self._row.add("wait_seconds", wait.seconds)
+            if wait.granted:
+                self.play_once()
+            self._row.beat()
+
+
+def actor_main(index: int, config: Config, channels: Channels, run_dir: Path, parent_pid: int) -> None:
+    """Main function of an actor process."""
+    enter_child(run_dir, f"actor {index}", parent_pid)
+    _LOG.info("actor %d starts at group %d (pid %d)", index, channels.ring.next_group_id(index), os.getpid())
+    Actor(index, config, channels).run()

@@ -1,0 +1,71 @@
+"""What the processes of a run share, reserved once by the parent before any of them starts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tspmz.config import Config
+from tspmz.control import Control
+from tspmz.replay.fields import fields_for
+from tspmz.replay.limiter import RateLimiter
+from tspmz.replay.ring import Ring
+from tspmz.stats import StatsBoard
+from tspmz.weights import SharedWeights
+
+
+class Channels(NamedTuple):
+    """The shared objects. Pickles into a spawned child only.
+
+    Attributes:
+        ring: groups on their way from actors to learner and recorder.
+        weights: network weights on their way back.
+        limiter: holds play or training.
+        stats: every process's numbers.
+        control: go on or stop, and the clock.
+    """
+
+    ring: Ring
+    weights: SharedWeights
+    limiter: RateLimiter
+    stats: StatsBoard
+    control: Control
+
+
+def slots_per_actor(config: Config) -> int:
+    """Ring slots of one actor: its share of the window, at least two batches of what it plays at a time."""
+    share = -(-config.replay.capacity_groups // config.selfplay.num_actors)
+    return max(share, 2)
+
+
+def open_channels(config: Config, num_weights: int, weights_version: int = 0, elapsed_before: float = 0.0) -> Channels:
+    """Reserve everything.
+
+    Args:
+        config: the run's settings.
+        num_weights: float32 values in the network's weights.
+        weights_version: the version published last, in an earlier part of the run.
+        elapsed_before: seconds of training in earlier parts of the run.
+
+    Raises:
+        SharedMemoryError: not enough shared memory, with the sizes.
+    """
+    specs = fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
+    actors, shm_dir = config.selfplay.num_actors, config.run.shm_dir
+    return Channels(
+        ring=Ring(actors, slots_per_actor(config), specs, shm_dir),
+        weights=SharedWeights(num_weights, max(weights_version - 1, 0), shm_dir),
+        limiter=RateLimiter(
+            actors, config.replay.samples_per_insert, config.replay.min_groups, config.replay.error_buffer_groups
+        ),
+        stats=StatsBoard(actors, shm_dir),
+        control=Control(elapsed_before, shm_dir),
+    )
+
+
+def memory_plan(config: Config, num_weights: int) -> dict[str, int]:
+    """Bytes of shared memory by purpose, for the plan that is printed before they are taken."""
+    specs = fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
+    return {
+        "replay ring": Ring.plan(config.selfplay.num_actors, slots_per_actor(config), specs),
+        "weights": 2 * 4 * num_weights,
+    }

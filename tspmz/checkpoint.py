@@ -1,0 +1,136 @@
+"""Checkpoints: everything a run needs to go on, in files that are whole or refused, and can run no code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tspmz.errors import TspmzError
+from tspmz.replay.files import FileSystem, atomic_write, remove_temporaries
+
+SCHEMA_VERSION = 1
+_MAGIC = b"tspmz-checkpoint\n"
+_NAME = re.compile(r"checkpoint-(\d{10})\.pt")
+_DIGEST_BYTES = 32
+
+
+class CheckpointError(TspmzError):
+    """A checkpoint is missing, damaged, or of another kind; the message says which file and why."""
+
+
+def checkpoint_path(directory: Path, train_steps: int) -> Path:
+    """File of the checkpoint at a train step."""
+    return directory / f"checkpoint-{train_steps:010d}.pt"
+
+
+def list_checkpoints(directory: Path, files: FileSystem | None = None) -> list[Path]:
+    """Checkpoints of a directory, oldest first; temporary names never match."""
+    names = (files or FileSystem()).names(directory)
+    return [directory / name for name in names if _NAME.fullmatch(name)]
+
+
+def save_checkpoint(
+    directory: Path, state: dict[str, Any], train_steps: int, keep: int, files: FileSystem | None = None
+) -> Path:
+    """Write a checkpoint, read it back, and only then remove all but the newest `keep`.
+
+    Args:
+        directory: created if need be.
+        state: nested dictionaries and lists of tensors, numpy arrays, numbers and strings.
+        train_steps: in the file's name.
+        keep: checkpoints that stay, the new one included.
+        files: the file operations.
+
+    Raises:
+        OSError: the disk refused; older checkpoints are as they were.
+        CheckpointError: what was read back is not what was written; older checkpoints are as they were.
+    """
+    files = files or FileSystem()
+    files.make_directory(directory)
+    payload = io.BytesIO()
+    torch.save(_plain({"schema_version": SCHEMA_VERSION, **state}), payload)
+    data = payload.getvalue()
+    path = checkpoint_path(directory, train_steps)
+    atomic_write(files, path, _MAGIC + hashlib.sha256(data).digest() + data)
+    _payload(path, files)
+    for old in list_checkpoints(directory, files)[:-keep]:
+        if old != path:
+            files.unlink(old)
+    return path
+
+
+def load_checkpoint(path: Path, files: FileSystem | None = None) -> dict[str, Any]:
+    """The state that `save_checkpoint` wrote, tensors on the CPU, arrays as tensors.
+
+    Raises:
+        CheckpointError: no such file, damaged, not a checkpoint, or from a newer version.
+    """
+    data = _payload(path, files or FileSystem())
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for what is not a plain archive of tensors
+        raise CheckpointError(f"{path}: refused, holds more than tensors and plain values ({error})") from None
+    if not isinstance(state, dict) or not isinstance(state.get("schema_version"), int):
+        raise CheckpointError(f"{path}: not a checkpoint of tspmz (no schema version)")
+    if state["schema_version"] > SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint schema {state['schema_version']} is newer than this tspmz reads ({SCHEMA_VERSION})"
+        )
+    return state
+
+
+def load_latest(directory: Path, files: FileSystem | None = None) -> tuple[dict[str, Any], Path, list[str]]:
+    """The newest checkpoint that is whole.
+
+    Returns:
+        Its state, its file, and a line for each newer one that was refused.
+
+    Raises:
+        CheckpointError: there is none; names every file that was refused.
+    """
+    refused: list[str] = []
+    for path in reversed(list_checkpoints(directory, files)):
+        try:
+            return load_checkpoint(path, files), path, refused
+        except CheckpointError as error:
+            refused.append(str(error))
+    reason = "; ".join(refused) if refused else "the directory holds none"
+    raise CheckpointError(f"no checkpoint in {directory} can be used: {reason}")
+
+
+def tidy(directory: Path, files: FileSystem | None = None) -> None:
+    """Remove temporary files of writers that were killed."""
+    remove_temporaries(files or FileSystem(), directory)
+
+
+def _payload(path: Path, files: FileSystem) -> bytes:
+    """The verified bytes behind magic and digest."""
+    try:
+        content = files.read(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not content.startswith(_MAGIC):
+        raise CheckpointError(f"{path}: not a checkpoint of tspmz")
+    start = len(_MAGIC) + _DIGEST_BYTES
+    if hashlib.sha256(memoryview(content)[start:]).digest() != content[len(_MAGIC) : start]:
+        raise CheckpointError(f"{path}: damaged (its digest does not match its {len(content):,} bytes)")
+    return content[start:]
+
+
+def _plain(tree: Any) -> Any:
+    """`tree` with numpy arrays as tensors, and numpy scalars as Python's."""
+    if isinstance(tree, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(tree))
+    if isinstance(tree, np.generic):
+        return tree.item()
+    if isinstance(tree, dict):
+        return {key: _plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_plain(value) for value in tree]
+    return tree

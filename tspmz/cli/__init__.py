@@ -1,0 +1,1 @@
+"""The command line: options generated from the configuration, and one module per command."""

@@ -1,0 +1,171 @@
+"""Click options generated from the configuration: flags for the common settings, --set and --config for all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tspmz.config import ConfigError, build_config, collect_values, parse_value, setting_type, settings
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FLAGS = {
+    "--cities": "problem.num_cities",
+    "--actors": "selfplay.num_actors",
+    "--minutes": "run.minutes",
+    "--steps": "run.train_steps",
+    "--device": "learner.device",
+    "--actor-device": "selfplay.device",
+    "--network": "network.kind",
+    "--seed": "run.seed",
+}
+_METAVARS = {int: "INTEGER", float: "NUMBER", bool: "BOOLEAN", str: "TEXT"}
+
+
+def flags() -> dict[str, str]:
+    """Flag -> dotted key, for the settings that have a flag of their own."""
+    known = settings()
+    return {flag: key for flag, key in FLAGS.items() if key in known}
+
+
+def setting_options(function: Function) -> Function:
+    """Add the flags, --config, --set and --list-settings to a command.
+
+    The command receives `config_files` (paths), `overrides` (`key=value` texts), and each flag's text (None where not
+    given) under the flag's name with underscores; hand all of them to `given_values`.
+    """
+    options = [
+        click.option(flag, metavar=_metavar(key), default=None, help=describe(key)) for flag, key in flags().items()
+    ]
+    options += [
+        click.option(
+            "--config", "config_files", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
+            metavar="FILE.toml", help="Read settings from a TOML file; may be repeated, later files win.",
+        ),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+            help="Set any setting, such as search.num_simulations=50; may be repeated, wins over files and flags.",
+        ),
+        click.option(
+            "--list-settings", is_flag=True, is_eager=True, expose_value=False, callback=_list_settings,
+            help="Print every setting with its default, range and meaning, and leave.",
+        ),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def given_values(
+    config_files: Sequence[Path], overrides: Sequence[str], flag_texts: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """The settings that the user gave, by dotted key.
+
+    Args:
+        config_files: TOML files.
+        overrides: `key=value` texts.
+        flag_texts: parameter name of a flag -> its text, None where not given.
+
+    Raises:
+        ConfigError: every problem of every source at once.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+
+    def collect(origin: str, source: Callable[[], dict[str, Any]]) -> None:
+        try:
+            values.update(source())
+        except ConfigError as error:
+            problems.extend(origin + problem for problem in error.problems)
+
+    for path in config_files:
+        collect("", partial(collect_values, [path]))
+    for flag, key in flags().items():
+        text = flag_texts.get(parameter_name(flag))
+        if text is not None:
+            collect(f"{flag}: ", partial(_parsed, key, text))
+    for text in overrides:
+        collect("", partial(collect_values, (), [text]))
+    if problems:
+        collect("", partial(_checked, values))
+        raise ConfigError(problems)
+    return values
+
+
+def _parsed(key: str, text: str) -> dict[str, Any]:
+    return {key: parse_value(key, text)}
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    build_config(values)
+    return values
+
+
+def parameter_name(flag: str) -> str:
+    """The name under which a command's function receives a flag."""
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def describe(key: str) -> str:
+    """Help of one setting: meaning, range, default, dotted key."""
+    field = settings()[key]
+    allowed = "" if field.metadata["choices"] else allowed_text(field)
+    facts = [text for text in (allowed, f"default {_default_text(field)}", key) if text]
+    meaning = field.metadata["meaning"]
+    return f"{meaning[:1].upper()}{meaning[1:]} [{'; '.join(facts)}]."
+
+
+def allowed_text(field: dataclasses.Field[Any]) -> str:
+    """The range or the choices of a setting; empty where anything goes."""
+    low, high, choices = (field.metadata[name] for name in ("low", "high", "choices"))
+    if choices:
+        return ", ".join(choices)
+    if low is not None and high is not None:
+        return f"{low:,g} to {high:,g}" if high < 1e6 else f"{low:,g} or more"
+    return ""
+
+
+def _metavar(key: str) -> str:
+    choices = settings()[key].metadata["choices"]
+    return f"[{'|'.join(choices)}]" if choices else _METAVARS[setting_type(key)]
+
+
+def _default_text(field: dataclasses.Field[Any]) -> str:
+    default = field.default
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return '""' if default == "" else f"{default}"
+
+
+def _list_settings(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="Settings (* cannot change when a run is resumed)", title_justify="left")
+    table.add_column("setting", no_wrap=True)
+    table.add_column("default", no_wrap=True)
+    table.add_column("range", max_width=24)
+    table.add_column("meaning (source)", ratio=1)
+    section = ""
+    for key, field in settings().items():
+        if key.split(".")[0] != section:
+            section = key.split(".")[0]
+            table.add_section()
+        facts = field.metadata
+        name = key + "*" if facts["fixed"] else key
+        source = f" ({facts['source']})" if facts["source"] else ""
+        row = (name, _default_text(field), allowed_text(field), facts["meaning"] + source)
+        table.add_row(*(escape(cell) for cell in row))
+    console = Console()
+    console.print(table, width=max(console.width, 110))
+    context.exit()

@@ -1,0 +1,115 @@
+"""tspmz-train: start a training, or go on with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tspmz.cli.command import run_command
+from tspmz.cli.options import given_values, setting_options
+from tspmz.config import Config, build_config, config_from_dict, differences
+from tspmz.errors import UsageError
+
+
+@click.command(name="tspmz-train", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--run-dir", type=click.Path(path_type=Path), metavar="DIR",
+    help="Folder of the run, new or empty [default: runs/<cities>-<number>].",
+)  # fmt: skip
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="DIR",
+    help="Go on with the run in DIR, with its stored settings and those given here.",
+)  # fmt: skip
+@click.option(
+    "--allow-empty-replay", is_flag=True, help="With --resume: go on even if no stored episode can be used."
+)
+@setting_options
+def train(
+    run_dir: Path | None, resume: Path | None, allow_empty_replay: bool, config_files: tuple[Path, ...],
+    overrides: tuple[str, ...], **flags: Any,
+) -> int:  # fmt: skip
+    """Train a MuZero agent on the Travelling Salesman Problem.
+
+    Stops at --minutes or --steps, or at Ctrl-C; a run that was stopped or killed goes on with --resume.
+    """
+    if run_dir and resume:
+        raise UsageError("--run-dir and --resume exclude each other: --resume DIR goes on in DIR")
+    if allow_empty_replay and not resume:
+        raise UsageError("--allow-empty-replay needs --resume: a new run has no stored episodes")
+    values = given_values(config_files, overrides, flags)
+    if resume:
+        config, folder = resumed_config(resume, values), resume
+    else:
+        config = build_config(values)
+        folder = run_dir or next_run_dir(config.problem.num_cities)
+        click.echo(f"run folder: {folder}", err=True)
+    from tspmz.runner import train as run_training
+
+    return run_training(config, folder, resume is not None, allow_empty_replay)
+
+
+def resumed_config(run_dir: Path, values: dict[str, Any]) -> Config:
+    """The stored settings of a run with `values` (dotted keys) on top; says on stderr what differs.
+
+    Raises:
+        ConfigError: the stored or the new settings are wrong.
+        UsageError: no run there, or settings that cannot change do.
+    """
+    from tspmz.rundir import read_config
+
+    stored = read_config(run_dir)
+    tree = stored.to_dict()
+    for key, value in values.items():
+        section, name = key.split(".")
+        tree[section][name] = value
+    config = config_from_dict(tree, str(run_dir))
+    changed = differences(stored, config)
+    refused = [(key, old, new) for key, old, new, fixed in changed if fixed]
+    if refused:
+        _print_refused(refused)
+        raise UsageError(
+            f"{run_dir}: {len(refused)} setting{'s' if len(refused) > 1 else ''} cannot change when a run is resumed; "
+            f"leave them out, or start a new run"
+        )
+    for key, old, new, _ in changed:
+        click.echo(f"note: {key}: {old} -> {new}", err=True)
+    return config
+
+
+def next_run_dir(num_cities: int, parent: Path = Path("runs")) -> Path:
+    """A new folder, the next free `<parent>/<cities>-<number>`.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        taken = [path.name.rpartition("-")[2] for path in parent.glob(f"{num_cities}-*")]
+        number = 1 + max((int(word) for word in taken if word.isdecimal()), default=0)
+        while True:
+            folder = parent / f"{num_cities}-{number}"
+            try:
+                folder.mkdir(mode=0o700)
+            except FileExistsError:  # another run was faster
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise UsageError(f"{error.filename}: the run folder cannot be made: {error.strerror}") from None
+
+
+def _print_refused(rows: list[tuple[str, Any, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("setting", "stored", "given")
+    for key, old, new in rows:
+        table.add_row(key, str(old), str(new))
+    Console(stderr=True).print(table)
+
+
+def main() -> None:
+    """Entry point of bin/tspmz-train."""
+    run_command(train)

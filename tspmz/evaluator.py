@@ -1,0 +1,202 @@
+"""The evaluator: measures the gap of the newest weights on held-out instances while the training runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tspmz.channels import Channels
+from tspmz.config import Config
+from tspmz.control import Phase
+from tspmz.decode import Decoded, decode
+from tspmz.network.build import build_network, load_flat_weights, num_weights
+from tspmz.process import enter_child
+from tspmz.rng import generator_for
+from tspmz.rundir import TENSORBOARD
+from tspmz.settings import network_settings
+from tspmz.tensorboard import EventWriter
+from tspmz.tsp import generators, plots, reference
+from tspmz.tsp.tours import farthest_insertion, nearest_neighbor, tour_lengths
+from tspmz.types import Float32
+
+_LOG = logging.getLogger(__name__)
+_POLL_SECONDS = 0.2
+_MULTI_STARTS = 20
+
+
+class Evaluation(NamedTuple):
+    """Greedy policy on the held-out instances.
+
+    Attributes:
+        train_steps: of the weights.
+        greedy: from one start.
+        multi: the best of several starts.
+        gap_greedy: mean length / mean reference length - 1.
+        gap_multi: the same, best of several starts.
+        seconds: duration.
+    """
+
+    train_steps: int
+    greedy: Decoded
+    multi: Decoded
+    gap_greedy: float
+    gap_multi: float
+    seconds: float
+
+
+class HeldOut(NamedTuple):
+    """The instances of all evaluations of a run.
+
+    Attributes:
+        coordinates: `[I, N, 2]` float32.
+        lengths: `[I]` float64 reference lengths.
+        tours: `[I, N]` int64 reference tours.
+        source: what made them.
+    """
+
+    coordinates: Float32
+    lengths: np.ndarray
+    tours: np.ndarray
+    source: str
+
+
+def held_out_instances(config: Config) -> HeldOut:
+    """Draw and solve the held-out instances; with LKH where elkai is installed, else by farthest insertion."""
+    rng = generator_for(config.evaluation.instance_seed, "evaluation")
+    problem = config.problem
+    coordinates = generators.generate(
+        problem.distribution, rng, config.evaluation.num_instances, problem.num_cities, problem.num_clusters
+    )
+    try:
+        found, lengths = reference.solve_lkh(coordinates)
+        return HeldOut(coordinates, lengths, found, "lkh")
+    except reference.ReferenceSolverError as error:
+        _LOG.warning("evaluator: gaps are against farthest insertion: %s", error)
+        found = farthest_insertion(coordinates)
+        return HeldOut(coordinates, tour_lengths(coordinates, found[:, None])[:, 0], found, "farthest insertion")
+
+
+class Evaluator:
+    """Network and held-out instances; `evaluate` measures the newest published weights.
+
+    Args:
+        config: the run's settings.
+        channels: what the processes share.
+        events: where pictures and scalars go.
+    """
+
+    def __init__(self, config: Config, channels: Channels, events: EventWriter) -> None:
+        self._channels = channels
+        self._row = channels.stats.row("evaluator")
+        self._events = events
+        self._pictures = min(config.evaluation.num_pictures, config.evaluation.num_instances)
+        self._starts = min(_MULTI_STARTS, config.problem.num_cities)
+        self._network = build_network(0, **network_settings(config)).eval()
+        self._flat = np.empty(num_weights(self._network), np.float32)
+        self._version = -1
+        self._held_out = held_out_instances(config)
+        self._log_baselines()
+
+    def _log_baselines(self) -> None:
+        points, lengths = self._held_out.coordinates, self._held_out.lengths
+        starts = np.zeros((len(points), 1), np.int64)
+        baselines = {
+            "nearest neighbor": tour_lengths(points, nearest_neighbor(points, starts)).mean(),
+            "farthest insertion": tour_lengths(points, farthest_insertion(points)[:, None]).mean(),
+        }
+        gaps = {name: length / lengths.mean() - 1 for name, length in baselines.items()}
+        _LOG.info(
+            "evaluator: %d instances, reference %s with mean length %.4f; gaps of %s",
+            len(points), self._held_out.source, lengths.mean(),
+            ", ".join(f"{name} {100 * gap:.2f} %" for name, gap in gaps.items()),
+        )  # fmt: skip
+
+    def evaluate(self) -> Evaluation | None:
+        """Measure the newest weights; None where there are no newer ones."""
+        version = self._channels.weights.pull(self._flat, self._version)
+        if version is None:
+            return None
+        started = time.perf_counter()
+        self._version = version
+        load_flat_weights(self._network, self._flat)
+        train_steps = int(self._channels.stats.row("learner").get("train_steps"))
+        points, lengths = self._held_out.coordinates, self._held_out.lengths
+        greedy = decode(self._network, points)
+        multi = decode(self._network, points, num_starts=self._starts)
+        result = Evaluation(
+            train_steps,
+            greedy,
+            multi,
+            float(greedy.lengths.mean() / lengths.mean() - 1),
+            float(multi.lengths.mean() / lengths.mean() - 1),
+            time.perf_counter() - started,
+        )
+        self._report(result)
+        return result
+
+    def _report(self, result: Evaluation) -> None:
+        row = self._row
+        for name, gap in (("gap_greedy", result.gap_greedy), ("gap_multi", result.gap_multi)):
+            best = row.get(f"best_{name}") if row.get("evaluations") else np.inf
+            row.set(name, gap)
+            row.set(f"best_{name}", min(best, gap))
+        row.set("train_steps", result.train_steps)
+        row.set("tour_length_greedy", float(result.greedy.lengths.mean()))
+        row.set("evaluation_seconds", result.seconds)
+        row.add("busy_seconds", result.seconds)
+        row.add("evaluations", 1)
+        ratios = result.greedy.lengths / self._held_out.lengths - 1
+        self._events.scalars(
+            {
+                "evaluation/gap_greedy": result.gap_greedy,
+                "evaluation/gap_multi": result.gap_multi,
+                "evaluation/tour_length_greedy": float(result.greedy.lengths.mean()),
+                "evaluation/solved_share": float((result.multi.lengths <= self._held_out.lengths * (1 + 1e-6)).mean()),
+                "evaluation/seconds": result.seconds,
+            },
+            result.train_steps,
+        )
+        self._events.histogram("evaluation/gap_greedy_by_instance", ratios, result.train_steps)
+        if self._pictures:
+            self._draw(result, ratios)
+        _LOG.info(
+            "evaluation at step %d: gap %.3f %% greedy, %.3f %% best of %d starts",
+            result.train_steps, 100 * result.gap_greedy, 100 * result.gap_multi, self._starts,
+        )  # fmt: skip
+
+    def _draw(self, result: Evaluation, ratios: np.ndarray) -> None:
+        shown = slice(0, self._pictures)
+        titles = [f"{length:.3f} ({100 * gap:+.1f} %)" for length, gap in zip(result.greedy.lengths[shown], ratios[shown], strict=True)]
+        picture = plots.draw_tours(
+            self._held_out.coordinates[shown], result.greedy.tours[shown], titles, self._held_out.tours[shown]
+        )
+        self._events.image("tours/greedy", picture, result.train_steps)
+
+    def run(self, interval_seconds: float) -> None:
+        """Evaluate at the interval while the run lasts, and the final weights once."""
+        control = self._channels.control
+        due = time.monotonic()
+        while control.phase < Phase.FINISH:
+            self._row.beat()
+            if time.monotonic() >= due and self.evaluate() is not None:
+                due = time.monotonic() + interval_seconds
+            time.sleep(_POLL_SECONDS)  # nobody waits for the evaluator
+        self.evaluate()
+
+
+def evaluator_main(config: Config, channels: Channels, run_dir: Path, parent_pid: int) -> None:
+    """Main function of the evaluator process."""
+    enter_child(run_dir, "evaluator", parent_pid)
+    os.nice(5)  # measuring must not slow what it measures
+    _LOG.info("evaluator starts (pid %d)", os.getpid())
+    channels.stats.row("evaluator").beat()
+    events = EventWriter(run_dir / TENSORBOARD / "evaluation", config.run.tensorboard)
+    try:
+        Evaluator(config, channels, events).run(config.evaluation.interval_seconds)
+    finally:
+        events.close()

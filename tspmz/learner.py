@@ -1,0 +1,208 @@
+"""The learner: one optimizer step on a sampled batch; what it needs to go on exactly where it stopped."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from tspmz.loss import Losses, LossInputs, unroll_loss
+from tspmz.network.build import Network
+from tspmz.rng import generator_for
+from tspmz.tsp import symmetry
+from tspmz.types import Batch, Float64
+
+
+class StepReport(NamedTuple):
+    """What one train step did.
+
+    Attributes:
+        finite: False where the loss or a gradient was not finite; the weights were then left as they were.
+        metrics: name -> value, as in docs/metrics.md.
+        priorities: `[M]` float64, mean absolute value error of each group.
+    """
+
+    finite: bool
+    metrics: dict[str, float]
+    priorities: Float64
+
+
+def learning_rate(
+    step: int, progress: float, *, peak: float, warmup_steps: int, decay_fraction: float, final_fraction: float
+) -> float:
+    """Learning rate at a train step: linear warm-up, constant, then a half cosine down to `peak * final_fraction`.
+
+    Args:
+        step: train steps done.
+        progress: share of the run's bound (minutes or steps) that is done, 0..1; 0 where there is no bound.
+    """
+    warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    start = 1.0 - decay_fraction
+    down = min(max((progress - start) / decay_fraction, 0.0), 1.0) if decay_fraction else 0.0
+    return peak * warm * (final_fraction + (1 - final_fraction) * 0.5 * (1 + math.cos(math.pi * down)))
+
+
+class Learner:
+    """Network, optimizer and the rules of a train step; knows no process and no clock.
+
+    Attributes:
+        network: being trained.
+        train_steps: updates done.
+        attempts: updates tried; those that were skipped count too, so that none is tried twice with the same numbers.
+        bad_steps_in_a_row: updates skipped since the last good one.
+
+    Args:
+        network: trained in place; moved to `device`.
+        device: where to train.
+        seed: the run's seed: symmetries and positions of a step are drawn from it and the step's number.
+        Others: see `config.LearnerConfig`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        device: torch.device | str,
+        seed: int,
+        *,
+        learning_rate: float,
+        warmup_steps: int,
+        decay_fraction: float,
+        final_rate_fraction: float,
+        weight_decay: float,
+        max_grad_norm: float,
+        unroll_steps: int,
+        positions: int,
+        value_loss_weight: float,
+        reward_loss_weight: float,
+        entropy_bonus: float,
+        dynamics_gradient_scale: float,
+        augment: bool,
+    ) -> None:
+        self.device = torch.device(device)
+        self.network = network
+        self.module: torch.nn.Module = network.to(self.device)  # type: ignore[attr-defined]
+        self.train_steps = 0
+        self.attempts = 0
+        self.bad_steps_in_a_row = 0
+        self._seed = seed
+        self._positions = positions
+        self._augment = augment
+        self._max_grad_norm = max_grad_norm
+        self._schedule = {
+            "peak": learning_rate,
+            "warmup_steps": warmup_steps,
+            "decay_fraction": decay_fraction,
+            "final_fraction": final_rate_fraction,
+        }
+        self._loss_settings = {
+            "unroll_steps": unroll_steps,
+            "value_loss_weight": value_loss_weight,
+            "reward_loss_weight": reward_loss_weight,
+            "entropy_bonus": entropy_bonus,
+            "dynamics_gradient_scale": dynamics_gradient_scale,
+        }
+        self._optimizer = torch.optim.AdamW(
+            _decay_groups(self.module, weight_decay), lr=learning_rate, betas=(0.9, 0.95), fused=True
+        )
+
+    def step(self, batch: Batch, progress: float) -> StepReport:
+        """One optimizer step on `batch`; `progress` as for `learning_rate`."""
+        rate = learning_rate(self.train_steps, progress, **self._schedule)  # type: ignore[arg-type]
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        losses = unroll_loss(self.network, self._inputs(batch), **self._loss_settings)  # type: ignore[arg-type]
+        self._optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._max_grad_norm)
+        metrics = _metrics(losses, norm, rate)
+        self.attempts += 1
+        finite = math.isfinite(metrics["total_loss"]) and math.isfinite(metrics["gradient_norm"])
+        if finite:
+            self._optimizer.step()
+            self.train_steps += 1
+            self.bad_steps_in_a_row = 0
+        else:
+            self.bad_steps_in_a_row += 1
+        return StepReport(finite, metrics, losses.priorities.double().cpu().numpy())
+
+    def _inputs(self, batch: Batch) -> LossInputs:
+        rng = generator_for(self._seed, "augmentation", 0, self.attempts)
+        coordinates = batch.coordinates
+        if self._augment:
+            coordinates = symmetry.apply_each(coordinates, rng.integers(8, size=len(coordinates)))
+        moves = batch.rewards.shape[2]
+        count = min(self._positions, moves) if self._positions else moves
+        positions = np.arange(moves)[None].repeat(len(coordinates), axis=0)
+        if count < moves:
+            positions = np.sort(rng.permuted(positions, axis=1)[:, :count], axis=1)
+        return LossInputs(
+            coordinates=self._to_device(coordinates),
+            tours=self._to_device(batch.tours),
+            rewards=self._to_device(batch.rewards),
+            value_targets=self._to_device(batch.value_targets),
+            policy_targets=None if batch.policy_targets is None else self._to_device(batch.policy_targets),
+            policy_weights=self._to_device(batch.policy_weights),
+            importance_weights=self._to_device(batch.importance_weights),
+            positions=self._to_device(positions),
+        )
+
+    def _to_device(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimizer and counters as tensors and plain values (copies on the CPU)."""
+        return {
+            "network": {name: value.detach().cpu().clone() for name, value in self.module.state_dict().items()},
+            "optimizer": _to_cpu(self._optimizer.state_dict()),
+            "train_steps": self.train_steps,
+            "attempts": self.attempts,
+            "bad_steps_in_a_row": self.bad_steps_in_a_row,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave.
+
+        Raises:
+            RuntimeError: the weights are of another network.
+        """
+        self.module.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.train_steps = int(state["train_steps"])
+        self.attempts = int(state["attempts"])
+        self.bad_steps_in_a_row = int(state["bad_steps_in_a_row"])
+
+
+def _decay_groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and other vectors do not."""
+    matrices = [p for p in module.parameters() if p.dim() >= 2]
+    vectors = [p for p in module.parameters() if p.dim() < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _metrics(losses: Losses, norm: torch.Tensor, rate: float) -> dict[str, float]:
+    """All scalars of a step in one transfer from the device."""
+    values = {
+        "total_loss": losses.total.detach(),
+        "policy_loss": losses.policy,
+        "value_loss": losses.value,
+        "reward_loss": losses.reward,
+        "policy_entropy": losses.entropy,
+        "value_error": losses.value_error,
+        "reward_error": losses.reward_error,
+        "gradient_norm": norm,
+    }
+    numbers = torch.stack([value.float() for value in values.values()]).tolist()
+    return dict(zip(values, numbers, strict=True)) | {"learning_rate": rate}
+
+
+def _to_cpu(tree: Any) -> Any:
+    """A copy of nested dictionaries and lists with their tensors on the CPU."""
+    if isinstance(tree, torch.Tensor):
+        return tree.detach().cpu().clone()
+    if isinstance(tree, dict):
+        return {key: _to_cpu(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_to_cpu(value) for value in tree]
+    return tree

@@ -1,0 +1,186 @@
+"""The training loss: the learned dynamics unrolled from true states, compared with the targets at every step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tspmz.network.attention import legal_bias
+from tspmz.network.build import Network
+
+
+class LossInputs(NamedTuple):
+    """A batch on the device. Shapes as in `types.Batch`.
+
+    Attributes:
+        coordinates: `[M, N, 2]` float32.
+        tours: `[M, G, N]` int64.
+        rewards: `[M, G, T]` float32.
+        value_targets: `[M, G, T + 1]` float32.
+        policy_targets: `[M, G, T, N]` float32, or None where the moves played are the target.
+        policy_weights: `[M, G]` float32.
+        importance_weights: `[M]` float32.
+        positions: `[M, P]` int64, where the unrolls start.
+    """
+
+    coordinates: Tensor
+    tours: Tensor
+    rewards: Tensor
+    value_targets: Tensor
+    policy_targets: Tensor | None
+    policy_weights: Tensor
+    importance_weights: Tensor
+    positions: Tensor
+
+
+class Losses(NamedTuple):
+    """What one batch gave; scalars unless said.
+
+    Attributes:
+        total: the weighted sum that is minimized.
+        policy, value, reward: means over positions and unroll steps, importance weighted.
+        entropy: of the policy at the unrolls' starts, in nats, over positions with a choice.
+        value_error: root mean square of (value - target) at the unrolls' starts, in lengths.
+        reward_error: root mean square of (reward - target), in lengths; 0 without unroll.
+        priorities: `[M]` mean absolute value error of each group.
+    """
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor
+    reward: Tensor
+    entropy: Tensor
+    value_error: Tensor
+    reward_error: Tensor
+    priorities: Tensor
+
+
+class _States(NamedTuple):
+    """The states of one unroll step, flattened to E = G * P per instance."""
+
+    actions: Tensor  # [M, E] the moves played from them
+    legal: Tensor  # [M, E, N] bool
+    loss_mask: Tensor  # [M, E] float32, 0 past the end of the episode
+    value_targets: Tensor  # [M, E]
+    rewards: Tensor  # [M, E] for the moves played from them
+    policy_targets: Tensor | None  # [M, E, N]
+
+
+def scale_gradient(values: Tensor, scale: float) -> Tensor:
+    """`values` unchanged; their gradient times `scale` (MuZero, appendix G)."""
+    return values * scale + values.detach() * (1 - scale)
+
+
+def unroll_loss(
+    network: Network,
+    inputs: LossInputs,
+    *,
+    unroll_steps: int,
+    value_loss_weight: float,
+    reward_loss_weight: float,
+    entropy_bonus: float,
+    dynamics_gradient_scale: float,
+) -> Losses:
+    """Loss of a batch (MuZero, eq. 1 and appendix G).
+
+    Every position is embedded from its true state (k = 0), then followed for `unroll_steps` moves in the learned
+    model. Steps k >= 1 weigh 1 / unroll_steps together. A state past the end of its episode counts for nothing.
+    """
+    num_groups, group_size, num_cities = inputs.tours.shape
+    order = torch.argsort(inputs.tours, dim=-1)  # [M, G, N] when each city is visited
+    context = network.encode(inputs.coordinates)
+    weight = inputs.importance_weights.view(-1, 1, 1).expand(-1, group_size, inputs.positions.shape[1])
+    value_weight = weight.reshape(num_groups, -1)
+    policy_weight = (weight * inputs.policy_weights.unsqueeze(-1)).reshape(num_groups, -1)
+
+    states = _states_at(inputs, order, 0)
+    first = inputs.tours[:, :, :1].expand(-1, -1, inputs.positions.shape[1]).reshape(num_groups, -1)
+    current = _at(inputs.tours, inputs.positions).reshape(num_groups, -1)
+    embeddings = network.representation(context, first, current, states.legal.float())
+    policy, value, policy_logits, values = _prediction_losses(network, context, embeddings, states)
+    mask = states.loss_mask
+    policy_loss, value_loss = _mean(policy, policy_weight, mask), _mean(value, value_weight, mask)
+    entropy = _entropy(policy_logits, (states.legal.sum(-1) > 1).float())
+    errors = (values.detach() - states.value_targets) * mask
+    reward_loss = torch.zeros((), device=policy_loss.device)
+    reward_error = torch.zeros((), device=policy_loss.device)
+    for k in range(1, unroll_steps + 1):
+        before = states
+        embeddings, reward_logits = network.dynamics(
+            context, scale_gradient(embeddings, dynamics_gradient_scale), before.actions
+        )
+        states = _states_at(inputs, order, k)
+        policy, value, _, _ = _prediction_losses(network, context, embeddings, states)
+        reward = network.support.cross_entropy(reward_logits, before.rewards)
+        policy_loss = policy_loss + _mean(policy, policy_weight, states.loss_mask) / unroll_steps
+        value_loss = value_loss + _mean(value, value_weight, states.loss_mask) / unroll_steps
+        reward_loss = reward_loss + _mean(reward, value_weight, before.loss_mask) / unroll_steps
+        predicted = network.support.to_scalar(reward_logits.detach())
+        reward_error = reward_error + _mean((predicted - before.rewards) ** 2, torch.ones_like(mask), before.loss_mask)
+    total = policy_loss + value_loss_weight * value_loss + reward_loss_weight * reward_loss - entropy_bonus * entropy
+    return Losses(
+        total=total,
+        policy=policy_loss.detach(),
+        value=value_loss.detach(),
+        reward=reward_loss.detach(),
+        entropy=entropy.detach(),
+        value_error=(errors.square().sum() / mask.sum()).sqrt(),
+        reward_error=(reward_error / max(unroll_steps, 1)).sqrt(),
+        priorities=errors.abs().sum(-1) / mask.sum(-1),
+    )
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """`values [M, G, X, ...]` at `index [M, P]` of axis X, for each episode: `[M, G, P, ...]`."""
+    shape = (*index.shape[:1], values.shape[1], index.shape[1], *values.shape[3:])
+    wide = index.view(index.shape[0], 1, index.shape[1], *([1] * (values.dim() - 3))).expand(shape)
+    return values.gather(2, wide)
+
+
+def _states_at(inputs: LossInputs, order: Tensor, k: int) -> _States:
+    """States `k` moves after the positions, for every episode of every group."""
+    num_groups, _, num_cities = inputs.tours.shape
+    last = num_cities - 2
+    step = inputs.positions + k
+    inside = step.clamp(max=last)
+    legal = order.unsqueeze(2) > step.view(num_groups, 1, -1, 1)
+    mask = (step <= last).float().unsqueeze(1).expand(-1, order.shape[1], -1)
+    targets = None if inputs.policy_targets is None else _at(inputs.policy_targets, inside).flatten(1, 2)
+    return _States(
+        actions=_at(inputs.tours, inside + 1).flatten(1, 2),
+        legal=legal.flatten(1, 2),
+        loss_mask=mask.reshape(num_groups, -1),
+        value_targets=_at(inputs.value_targets, inside).flatten(1, 2),
+        rewards=_at(inputs.rewards, inside).flatten(1, 2),
+        policy_targets=targets,
+    )
+
+
+def _prediction_losses(
+    network: Network, context: object, embeddings: Tensor, states: _States
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Policy and value cross entropies `[M, E]`, policy logits `[M, E, N]` and values `[M, E]`."""
+    policy_logits, value_logits = network.prediction(context, embeddings, legal_bias(states.legal))
+    if states.policy_targets is None:
+        policy = F.cross_entropy(policy_logits.flatten(0, 1), states.actions.flatten(), reduction="none")
+        policy = policy.view(states.actions.shape)
+    else:
+        policy = -(states.policy_targets * torch.log_softmax(policy_logits, dim=-1)).sum(dim=-1)
+    value = network.support.cross_entropy(value_logits, states.value_targets)
+    return policy, value, policy_logits, network.support.to_scalar(value_logits.detach())
+
+
+def _mean(values: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values [M, E]` times `weight` over the entries that `mask` keeps."""
+    # where(), not a product alone: 0 * inf would turn an ignored entry into NaN.
+    kept = torch.where(mask > 0, values * weight, torch.zeros_like(values))
+    return kept.sum() / mask.sum().clamp(min=1)
+
+
+def _entropy(policy_logits: Tensor, has_choice: Tensor) -> Tensor:
+    """Mean entropy of `policy_logits [M, E, N]` over the states that have a choice `[M, E]`."""
+    log_probs = torch.log_softmax(policy_logits, dim=-1)
+    return _mean(-(log_probs.exp() * log_probs).sum(dim=-1), torch.ones_like(has_choice), has_choice)

@@ -1,0 +1,1 @@
+"""Networks: representation, dynamics and prediction over an instance that is encoded once."""

@@ -1,0 +1,84 @@
+"""What every network offers, and how one is made from the settings."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tspmz.network.attention import AttentionNetwork
+from tspmz.network.support import Support
+
+
+class Network(Protocol):
+    """The three functions of MuZero over an instance that is encoded once.
+
+    Axes: M instances, E states per instance, N cities, D width, C atoms.
+    """
+
+    embedding_dim: int
+    support: Support
+
+    def encode(self, coordinates: Tensor) -> Any:
+        """Context of instances `[M, N, 2]`, handed to the other functions."""
+
+    def representation(self, context: Any, first: Tensor, current: Tensor, legal_actions: Tensor) -> Tensor:
+        """Embeddings `[M, E, D]` of true states: `first`, `current` `[M, E]` int64, `legal_actions [M, E, N]` float32."""
+
+    def dynamics(self, context: Any, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings `[M, E, D]` after `actions [M, E]`, and reward logits `[M, E, C]`."""
+
+    def prediction(self, context: Any, embeddings: Tensor, legal_bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Policy logits `[M, E, N]` and value logits `[M, E, C]`."""
+
+
+def build_network(
+    seed: int,
+    *,
+    embedding_dim: int,
+    num_layers: int,
+    num_heads: int,
+    feedforward_dim: int,
+    tanh_clipping: float,
+    support_size: int,
+    support_step: float,
+) -> AttentionNetwork:
+    """A network with weights drawn from `seed`; torch's global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AttentionNetwork(
+            embedding_dim=embedding_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            feedforward_dim=feedforward_dim,
+            tanh_clipping=tanh_clipping,
+            support_size=support_size,
+            support_step=support_step,
+        )
+
+
+def num_weights(network: torch.nn.Module) -> int:
+    """Number of float32 values in the network's weights."""
+    return sum(value.numel() for value in network.state_dict().values())
+
+
+def flatten_weights(network: torch.nn.Module, out: NDArray[np.float32]) -> None:
+    """Copy all weights, in the order of the state dict, into `out [num_weights]`."""
+    flat = torch.from_numpy(out)
+    offset = 0
+    for value in network.state_dict().values():
+        flat[offset : offset + value.numel()].copy_(value.detach().reshape(-1))
+        offset += value.numel()
+
+
+@torch.no_grad()
+def load_flat_weights(network: torch.nn.Module, flat: NDArray[np.float32]) -> None:
+    """Set all weights from `flat [num_weights]`, the inverse of `flatten_weights`."""
+    source = torch.from_numpy(flat)
+    offset = 0
+    for value in network.state_dict().values():
+        value.copy_(source[offset : offset + value.numel()].view_as(value))
+        offset += value.numel()

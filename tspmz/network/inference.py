@@ -1,0 +1,86 @@
+"""The network as a tree search sees it: numpy in, numpy out, the latents of all tree nodes kept on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tspmz.network.attention import legal_bias
+from tspmz.network.build import Network
+from tspmz.types import Bool, Float32, Int64, RecurrentOutput, RootOutput
+
+
+class SearchModel:
+    """Initial and recurrent inference for B = I * G trees on I instances.
+
+    The embedding of tree node `n` of all trees stands in `embeddings[n]`, so that what travels between search and
+    network are node numbers, actions, masks and the outputs.
+
+    Args:
+        network: in evaluation mode, on `device`.
+        num_nodes: nodes of a tree, simulations + 1.
+        device: where the network runs.
+    """
+
+    def __init__(self, network: Network, num_nodes: int, device: torch.device | str = "cpu") -> None:
+        self.network = network
+        self.device = torch.device(device)
+        self._num_nodes = num_nodes
+        self._context: Any = None
+        self._embeddings = torch.empty(0)
+        self._shape = (0, 0)
+
+    @torch.inference_mode()
+    def encode(self, coordinates: Float32) -> None:
+        """Encode the instances `[I, N, 2]` that the next calls are about."""
+        self._context = self.network.encode(torch.from_numpy(np.ascontiguousarray(coordinates)).to(self.device))
+
+    @torch.inference_mode()
+    def initial(self, first: Int64, current: Int64, legal_actions: Bool) -> RootOutput:
+        """Representation and prediction of true states: `first`, `current` `[I, G]`, `legal_actions [I, G, N]`."""
+        self._reserve(first.shape)
+        legal = torch.from_numpy(legal_actions).to(self.device)
+        embeddings = self.network.representation(
+            self._context, torch.from_numpy(first).to(self.device), torch.from_numpy(current).to(self.device), legal.float()
+        )
+        self._embeddings[0] = embeddings.reshape(-1, embeddings.shape[-1])
+        policy_logits, value_logits = self.network.prediction(self._context, embeddings, legal_bias(legal))
+        return RootOutput(
+            _flat(policy_logits), _flat(self.network.support.to_scalar(value_logits)),
+            legal_actions.reshape(-1, legal_actions.shape[-1]),
+        )
+
+    @torch.inference_mode()
+    def recurrent(self, parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:
+        """Dynamics and prediction: the states behind `actions [B]` from tree nodes `parents [B]`, stored as `node`.
+
+        Args:
+            legal_actions: `[B, N]`, legal in the new states.
+        """
+        episodes = len(parents)
+        rows = torch.from_numpy(parents * episodes + np.arange(episodes)).to(self.device)
+        states = self._embeddings.view(-1, self._embeddings.shape[-1]).index_select(0, rows).view(*self._shape, -1)
+        embeddings, reward_logits = self.network.dynamics(
+            self._context, states, torch.from_numpy(actions).to(self.device).view(self._shape)
+        )
+        self._embeddings[node] = embeddings.reshape(episodes, -1)
+        legal = torch.from_numpy(legal_actions).to(self.device).view(*self._shape, -1)
+        policy_logits, value_logits = self.network.prediction(self._context, embeddings, legal_bias(legal))
+        scalars = self.network.support.to_scalar(torch.stack((reward_logits, value_logits)))
+        rewards, values = scalars.view(2, -1).cpu().numpy()
+        return RecurrentOutput(rewards, values, _flat(policy_logits))
+
+    def _reserve(self, shape: tuple[int, ...]) -> None:
+        instances, episodes = shape
+        self._shape = (instances, episodes)
+        size = (self._num_nodes, instances * episodes, self.network.embedding_dim)
+        if self._embeddings.shape != size:
+            self._embeddings = torch.zeros(size, device=self.device)
+
+
+def _flat(values: Tensor) -> Float32:
+    """The first two axes (instance, episode) of `values` joined, as numpy."""
+    return values.flatten(0, 1).cpu().numpy()  # type: ignore[no-any-return]

@@ -1,0 +1,279 @@
+"""The learner's window on the ring: notices new groups, draws batches by priority, takes priorities back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tspmz.replay.checks import valid_groups
+from tspmz.replay.ring import ReadStatus, Ring
+from tspmz.replay.sumtree import SumTree
+from tspmz.replay.targets import (
+    advantage_weights,
+    advantages,
+    importance_weights,
+    policy_targets,
+    value_targets,
+)
+from tspmz.types import Batch, Float32, Float64, Int64
+
+SMALLEST_PRIORITY = 1e-6
+
+_INGEST_BYTES = 2**24
+_EMPTY = -1
+_STORED_TARGETS = {"visit_counts": "visit_counts", "gumbel": "action_weights"}
+
+
+class ReplayCounters(NamedTuple):
+    """What happened to groups and priorities, in groups, since the start of the run.
+
+    Attributes:
+        ingested: taken into the window.
+        sampled: put into batches.
+        rejected_torn: found half-written at ingest.
+        rejected_checksum: damaged in memory.
+        rejected_invalid: with numbers that are not finite, or tours that are no permutations.
+        stale_priorities: priorities that came back after their group was overwritten.
+        redrawn: drawn again because the group was overwritten while being copied.
+        missed: overwritten before the window noticed them.
+    """
+
+    ingested: int = 0
+    sampled: int = 0
+    rejected_torn: int = 0
+    rejected_checksum: int = 0
+    rejected_invalid: int = 0
+    stale_priorities: int = 0
+    redrawn: int = 0
+    missed: int = 0
+
+
+class ReplayBuffer:
+    """Prioritized sampling (PER) over the groups in the ring; owned by the learner's process, by one thread.
+
+    Given the generator and the ring's contents, the groups drawn are determined: the window and the sum tree depend
+    on what is in the slots and on the priorities, not on the order in which groups came in.
+
+    Args:
+        ring: where the actors write.
+        batch_groups: groups M of a batch.
+        sampling: `prioritized` or `uniform`.
+        priority_exponent: alpha; the stored priority is `(priority + 1e-6) ** alpha` (PER, eq. 1).
+        importance_exponent: beta of the importance weights.
+        policy_target: `visit_counts`, `gumbel` or `advantage`; the ring must store the first two.
+        advantage_temperature: temperature of the policy weights (`advantage` only).
+        advantage_weight_cap: largest policy weight (`advantage` only).
+        td_steps: n of the value targets; 0 = Monte-Carlo.
+        discount: factor per move.
+
+    Raises:
+        ValueError: unknown sampling or policy target, or a target that the ring does not store.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        *,
+        batch_groups: int,
+        sampling: str = "prioritized",
+        priority_exponent: float = 0.6,
+        importance_exponent: float = 0.4,
+        policy_target: str = "advantage",
+        advantage_temperature: float = 0.02,
+        advantage_weight_cap: float = 20.0,
+        td_steps: int = 0,
+        discount: float = 1.0,
+    ) -> None:
+        if sampling not in ("prioritized", "uniform"):
+            raise ValueError(f"unknown sampling {sampling!r}")
+        self._stored_target = _STORED_TARGETS.get(policy_target)
+        stored = {spec.name for spec in ring.field_specs}
+        if policy_target != "advantage" and self._stored_target not in stored:
+            raise ValueError(f"the ring does not store what policy target {policy_target!r} needs")
+        self._ring = ring
+        self._batch_groups = batch_groups
+        # exponent 0 gives every group the same priority, whatever comes back
+        self._priority_exponent = priority_exponent if sampling == "prioritized" else 0.0
+        self._importance_exponent = importance_exponent
+        self._advantage_temperature = advantage_temperature
+        self._advantage_weight_cap = advantage_weight_cap
+        self._td_steps = td_steps
+        self._discount = discount
+        self._tree = SumTree(ring.num_slots)
+        self._group_ids = np.full(ring.num_slots, _EMPTY, np.int64)
+        self._priorities = np.zeros(ring.num_slots, np.float64)
+        self._max_priority = 1.0
+        self._seen = np.zeros(ring.num_actors, np.int64)
+        self._records = ring.empty_records(batch_groups)
+        self._incoming = ring.empty_records(max(1, min(256, _INGEST_BYTES // self._records.dtype.itemsize)))
+        self._counts = dict.fromkeys(ReplayCounters._fields, 0)
+
+    @property
+    def size(self) -> int:
+        """Groups in the window."""
+        return int(np.count_nonzero(self._group_ids != _EMPTY))
+
+    @property
+    def counters(self) -> ReplayCounters:
+        """What happened so far."""
+        return ReplayCounters(**self._counts)
+
+    def ingest(self) -> int:
+        """Take in the groups written since the last call; new ones get the largest priority seen so far.
+
+        Returns:
+            Groups taken in; those refused are counted.
+        """
+        before = self._counts["ingested"]
+        for actor, written in enumerate(self._ring.all_written()):
+            first = max(int(self._seen[actor]), int(written) - self._ring.slots_per_actor)
+            if first > self._seen[actor] and self._seen[actor] > 0:
+                self._counts["missed"] += first - int(self._seen[actor])
+            for start in range(first, int(written), len(self._incoming)):
+                stop = min(start + len(self._incoming), int(written))
+                self._take_in(actor, np.arange(start, stop, dtype=np.int64))
+            self._seen[actor] = written
+        return self._counts["ingested"] - before
+
+    def _take_in(self, actor: int, group_ids: Int64) -> None:
+        slots = actor * self._ring.slots_per_actor + group_ids % self._ring.slots_per_actor
+        status = self._ring.read_many(slots, group_ids, self._incoming)
+        readable = status == ReadStatus.OK
+        accepted = readable & valid_groups(self._incoming[: len(slots)])
+        self._counts["rejected_torn"] += int(np.count_nonzero(status == ReadStatus.TORN))
+        self._counts["rejected_checksum"] += int(np.count_nonzero(status == ReadStatus.CHECKSUM))
+        self._counts["missed"] += int(np.count_nonzero(status == ReadStatus.OVERWRITTEN))
+        self._counts["rejected_invalid"] += int(np.count_nonzero(readable & ~accepted))
+        self._counts["ingested"] += int(np.count_nonzero(accepted))
+        self._forget(slots[~accepted])
+        self._group_ids[slots[accepted]] = group_ids[accepted]
+        self._store(slots[accepted], np.full(int(np.count_nonzero(accepted)), self._max_priority))
+
+    def _store(self, slots: Int64, priorities: Float64) -> None:
+        self._priorities[slots] = priorities
+        self._tree.set(slots, (priorities + SMALLEST_PRIORITY) ** self._priority_exponent)
+
+    def _forget(self, slots: Int64) -> None:
+        self._group_ids[slots] = _EMPTY
+        self._priorities[slots] = 0.0
+        self._tree.clear(slots)
+
+    def sample(self, rng: np.random.Generator) -> Batch:
+        """Draw a batch; the caller sees to it that the window is not empty.
+
+        Groups that were overwritten since they were taken in are forgotten, counted, and others drawn for them.
+
+        Args:
+            rng: source of all randomness.
+
+        Raises:
+            ValueError: no group in the window can be read.
+        """
+        slots, probabilities = self._tree.sample(rng, self._batch_groups)
+        size = self.size
+        status = self._ring.read_many(slots, self._group_ids[slots], self._records)
+        bad = np.flatnonzero(status != ReadStatus.OK)
+        while len(bad):
+            self._counts["redrawn"] += len(bad)
+            self._counts["rejected_checksum"] += int(np.count_nonzero(status == ReadStatus.CHECKSUM))
+            self._forget(np.unique(slots[bad]))
+            size = self.size
+            slots[bad], probabilities[bad] = self._tree.sample(rng, len(bad), stratified=False)
+            replacements = self._ring.empty_records(len(bad))
+            status = self._ring.read_many(slots[bad], self._group_ids[slots[bad]], replacements)
+            self._records[bad] = replacements
+            bad = bad[status != ReadStatus.OK]
+        self._counts["sampled"] += self._batch_groups
+        return self._batch(slots, probabilities, size)
+
+    def _batch(self, slots: Int64, probabilities: Float64, size: int) -> Batch:
+        records = self._records
+        tours = records["tours"].astype(np.int64)
+        rewards = np.ascontiguousarray(records["rewards"])
+        return Batch(
+            coordinates=np.array(records["coordinates"]),
+            tours=tours,
+            rewards=np.array(rewards),
+            value_targets=value_targets(rewards, records["root_values"], self._td_steps, self._discount),
+            policy_targets=policy_targets(records[self._stored_target], tours) if self._stored_target else None,
+            policy_weights=self._policy_weights(rewards),
+            importance_weights=importance_weights(probabilities, size, self._importance_exponent),
+            probabilities=probabilities,
+            slots=slots,
+            actors=np.array(records["actor"]),
+            group_ids=np.array(records["group_id"]),
+            weights_versions=np.array(records["weights_version"]),
+        )
+
+    def _policy_weights(self, rewards: Float32) -> Float32:
+        if self._stored_target:
+            return np.ones(rewards.shape[:2], np.float32)
+        return advantage_weights(advantages(rewards), self._advantage_temperature, self._advantage_weight_cap)
+
+    def update_priorities(
+        self, slots: Int64, actors: Int64, group_ids: Int64, priorities: NDArray[np.floating[Any]]
+    ) -> int:
+        """Write priorities back; those of groups that were overwritten meanwhile are skipped and counted.
+
+        Args:
+            slots: `[M]` int64, from the batch.
+            actors: `[M]` int64, from the batch.
+            group_ids: `[M]` int64, from the batch.
+            priorities: `[M]`, before the exponent, finite, >= 0.
+
+        Returns:
+            Priorities written.
+
+        Raises:
+            ValueError: a priority is negative or not finite; nothing is written.
+        """
+        values = np.asarray(priorities, np.float64)
+        if not np.all((values >= 0.0) & np.isfinite(values)):
+            raise ValueError(f"priorities must be finite and >= 0, not {values}")
+        current = (self._group_ids[slots] == group_ids) & (slots // self._ring.slots_per_actor == actors)
+        self._counts["stale_priorities"] += int(np.count_nonzero(~current))
+        if not current.any():
+            return 0
+        self._store(slots[current], values[current])
+        self._max_priority = max(self._max_priority, float(values[current].max()))
+        return int(np.count_nonzero(current))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays for a checkpoint: identity and priority of each group in the window, and the counters."""
+        slots = np.flatnonzero(self._group_ids != _EMPTY)
+        return {
+            "actor": slots // self._ring.slots_per_actor,
+            "group_id": self._group_ids[slots],
+            "priority": self._priorities[slots],
+            "max_priority": np.array([self._max_priority]),
+            "counters": np.array(list(self._counts.values()), np.int64),
+        }
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> int:
+        """Give the groups in the window the priorities of a checkpoint; call after `Ring.restore` and `ingest`.
+
+        Groups that the checkpoint does not know start with its largest priority; what it knows of groups that are
+        not in the window is dropped.
+
+        Returns:
+            Groups whose priority was found.
+
+        Raises:
+            ValueError: the arrays do not fit together, or hold priorities that are not finite.
+        """
+        actors, group_ids, priorities = (np.asarray(state[name]) for name in ("actor", "group_id", "priority"))
+        if not (actors.shape == group_ids.shape == priorities.shape) or not np.isfinite(priorities).all():
+            raise ValueError("the priorities of the checkpoint are damaged")
+        self._max_priority = float(state["max_priority"][0])
+        filled = np.flatnonzero(self._group_ids != _EMPTY)
+        self._store(filled, np.full(len(filled), self._max_priority))
+        inside = (actors >= 0) & (actors < self._ring.num_actors)
+        actors, group_ids, priorities = actors[inside], group_ids[inside], priorities[inside]
+        slots = actors * self._ring.slots_per_actor + group_ids % self._ring.slots_per_actor
+        current = self._group_ids[slots] == group_ids
+        self._store(slots[current], priorities[current])
+        self._counts = dict(zip(self._counts, (int(count) for count in state["counters"]), strict=True))
+        return int(np.count_nonzero(current))

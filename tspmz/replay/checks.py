@@ -1,0 +1,69 @@
+"""What makes stored groups fit to learn from: finite numbers, true permutations, rewards that add up."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tspmz.replay.fields import Records
+from tspmz.types import Bool, Float32, Float64
+
+LENGTH_TOLERANCE = 1e-4
+
+
+def valid_groups(records: Records) -> Bool:
+    """Which records can be learned from.
+
+    A record is refused where a coordinate, reward, root value or action weight is not finite, an action weight is
+    negative, or a tour is no permutation of the cities.
+
+    Args:
+        records: `[M]` records of `fields.record_dtype`.
+
+    Returns:
+        `[M]` bool.
+    """
+    valid: Bool = np.asarray(is_permutation(records["tours"]).all(axis=-1))
+    for name in ("coordinates", "rewards", "root_values"):
+        valid &= np.isfinite(records[name]).all(axis=(1, 2))
+    if "action_weights" in (records.dtype.names or ()):
+        weights = records["action_weights"]
+        valid &= (np.isfinite(weights) & (weights >= 0.0)).all(axis=(1, 2, 3))
+    return valid
+
+
+def is_permutation(tours: NDArray[np.integer]) -> Bool:
+    """Which rows of `[..., N]` hold every city 0..N-1 once; `[...]` bool."""
+    cities = np.arange(tours.shape[-1])
+    return (np.sort(tours, axis=-1) == cities).all(axis=-1)  # type: ignore[no-any-return]
+
+
+def closed_lengths(coordinates: Float32, tours: NDArray[np.integer]) -> Float64:
+    """Length of each tour with its closing edge.
+
+    Args:
+        coordinates: `[M, N, 2]` float32.
+        tours: `[M, G, N]` integers, permutations.
+
+    Returns:
+        `[M, G]` float64.
+    """
+    groups = np.arange(len(coordinates))[:, None, None]
+    stops = coordinates.astype(np.float64)[groups, tours]
+    edges = stops - np.roll(stops, -1, axis=2)
+    return np.sqrt((edges**2).sum(axis=-1)).sum(axis=-1)  # type: ignore[no-any-return]
+
+
+def rewards_add_up(coordinates: Float32, tours: NDArray[np.integer], rewards: Float32) -> Bool:
+    """Whether the rewards of each group sum to minus its tour lengths, within 1e-4.
+
+    Args:
+        coordinates: `[M, N, 2]` float32.
+        tours: `[M, G, N]` integers, permutations.
+        rewards: `[M, G, T]` float32.
+
+    Returns:
+        `[M]` bool.
+    """
+    error = rewards.sum(axis=-1, dtype=np.float64) + closed_lengths(coordinates, tours)
+    return (np.abs(error) <= LENGTH_TOLERANCE).all(axis=-1)  # type: ignore[no-any-return]

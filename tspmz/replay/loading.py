@@ -1,0 +1,257 @@
+"""Reading a replay folder back: per actor the longest good run of groups; what is bad is set aside, with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tspmz.replay.fields import load_group
+from tspmz.replay.files import FileSystem, IrregularFileError, remove_temporaries, write_all
+from tspmz.replay.manifest import MANIFEST_NAME, Manifest
+from tspmz.replay.segments import (
+    SEGMENT_NAME,
+    NewerSchemaError,
+    Segment,
+    SegmentError,
+    SegmentInfo,
+    read_segment,
+)
+from tspmz.types import Group
+
+QUARANTINE_NAME = "quarantine"
+REASONS_NAME = "reasons.log"
+
+
+class LoadReport(NamedTuple):
+    """What a replay folder held.
+
+    Attributes:
+        groups: by actor, the newest groups by increasing `group_id`.
+        next_group_ids: by actor, one above the last group that is stored.
+        manifest: the folder's manifest, as it is now.
+        quarantined: names of the files set aside.
+        notes: one line for people about everything that was not as it should be.
+        stored_groups: groups in all good segments.
+    """
+
+    groups: dict[int, list[Group]]
+    next_group_ids: dict[int, int]
+    manifest: Manifest
+    quarantined: list[str]
+    notes: list[str]
+    stored_groups: int
+
+
+class _Candidate(NamedTuple):
+    """A segment file to verify; `info` is what the manifest lists of it."""
+
+    name: str
+    actor: int
+    first_group_id: int
+    info: SegmentInfo | None
+
+
+def load_segments(
+    directory: Path, run_id: str, config_hash: str, keep: int, files: FileSystem | None = None
+) -> LoadReport:
+    """Verify a replay folder, repair it, and return the newest groups of each actor.
+
+    Segments are read by increasing group number, from the oldest that the manifest lists (older files are left from
+    an interrupted pruning, and removed). Reading an actor stops at the first segment that is missing, damaged or does
+    not follow; that one and all later ones of the actor go to `quarantine/`, so that the actor can play those numbers
+    again. Segments on disk that the manifest does not list (a crash between the two) are adopted if they are whole
+    and follow. Without a readable manifest it is rebuilt from the files. Files with other names are left alone.
+
+    Args:
+        directory: the replay folder; may be missing.
+        run_id: the run it must be of.
+        config_hash: the hash of fixed settings it must have.
+        keep: newest groups returned per actor; all segments are verified whatever it says.
+        files: the file operations.
+
+    Raises:
+        NewerSchemaError: something was written by a newer version; nothing was touched.
+        OSError: the disk refused.
+    """
+    files = files or FileSystem()
+    listed, notes, bad_manifest = _listed_segments(directory, run_id, files)
+    candidates, leftovers = _candidates(directory, listed, files)
+    loader = _Loader(directory, run_id, config_hash, keep, files)
+    for actor in sorted(candidates):
+        loader.read_actor(actor, candidates[actor])
+    notes += loader.notes
+    quarantined = []
+    for name, reason in ([(MANIFEST_NAME, bad_manifest)] if bad_manifest else []) + loader.bad:
+        if _quarantine(directory, name, reason, files):
+            quarantined.append(name)
+        notes.append(f"{directory / name}: {reason}")
+    order = {info.name: index for index, info in enumerate(listed)}
+    good = sorted(loader.good, key=lambda info: (order.get(info.name, len(order)), info.first_group_id, info.actor))
+    manifest = Manifest(directory, run_id, listed, files)
+    if good != listed or bad_manifest:
+        manifest.replace(good)
+    for name in leftovers:
+        files.unlink(directory / name)
+        notes.append(f"{directory / name}: left from an interrupted pruning, removed")
+    notes += [f"{directory / name}: temporary file removed" for name in remove_temporaries(files, directory)]
+    stored = sum(info.num_groups for info in good)
+    return LoadReport(loader.groups, loader.next_group_ids, manifest, quarantined, notes, stored)
+
+
+def verify_folder(directory: Path, files: FileSystem | None = None) -> Iterator[tuple[str, str]]:
+    """Check every listed segment without changing anything: `(name, what is wrong)`, empty text where it is whole.
+
+    Raises:
+        FileNotFoundError: no manifest.
+        SegmentError: the manifest cannot be read.
+    """
+    files = files or FileSystem()
+    manifest = Manifest.load(directory, files)
+    ends: dict[int, int] = {}
+    for info in sorted(manifest.entries, key=lambda info: (info.actor, info.first_group_id)):
+        candidate = _Candidate(info.name, info.actor, info.first_group_id, info)
+        try:
+            _verify(directory, candidate, manifest.run_id, None, files)
+            expected = ends.get(info.actor, info.first_group_id)
+            problem = "" if info.first_group_id == expected else f"does not follow: group {expected} is missing"
+        except (SegmentError, OSError) as error:
+            problem = str(error)
+        ends[info.actor] = info.last_group_id + 1
+        yield info.name, problem
+
+
+def _listed_segments(directory: Path, run_id: str, files: FileSystem) -> tuple[list[SegmentInfo], list[str], str]:
+    """Entries of the manifest, notes, and why the manifest is bad (empty if it is good or missing)."""
+    try:
+        manifest = Manifest.load(directory, files)
+    except FileNotFoundError:
+        if any(SEGMENT_NAME.fullmatch(name) for name in files.names(directory)):
+            return [], [f"{directory / MANIFEST_NAME} is missing: rebuilt from the segments"], ""
+        return [], [], ""
+    except NewerSchemaError:
+        raise
+    except SegmentError as error:
+        return [], [], f"{error}: rebuilt from the segments"
+    if manifest.run_id != run_id:
+        return [], [], f"of run {manifest.run_id!r}, not {run_id!r}"
+    return manifest.entries, [], ""
+
+
+def _candidates(
+    directory: Path, listed: list[SegmentInfo], files: FileSystem
+) -> tuple[dict[int, list[_Candidate]], list[str]]:
+    """Segments to verify by actor, in order, and the names that are older than the oldest listed one."""
+    infos = {info.name: info for info in listed}
+    oldest: dict[int, int] = {}
+    for info in listed:
+        oldest[info.actor] = min(info.first_group_id, oldest.get(info.actor, info.first_group_id))
+    candidates: dict[int, list[_Candidate]] = {}
+    leftovers = []
+    for name in sorted({*infos, *files.names(directory)}):
+        match = SEGMENT_NAME.fullmatch(name)
+        if match is None:
+            continue
+        actor, first = int(match[1]), int(match[2])
+        if first < oldest.get(actor, 0):
+            leftovers.append(name)
+        else:
+            candidates.setdefault(actor, []).append(_Candidate(name, actor, first, infos.get(name)))
+    for actor in candidates:
+        candidates[actor].sort(key=lambda candidate: candidate.first_group_id)
+    return candidates, leftovers
+
+
+class _Loader:
+    """Verifies the segments of one actor after the other and keeps what came of it."""
+
+    def __init__(self, directory: Path, run_id: str, config_hash: str, keep: int, files: FileSystem) -> None:
+        self._directory = directory
+        self._run_id = run_id
+        self._config_hash = config_hash
+        self._keep = keep
+        self._files = files
+        self.groups: dict[int, list[Group]] = {}
+        self.next_group_ids: dict[int, int] = {}
+        self.good: list[SegmentInfo] = []
+        self.bad: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+
+    def read_actor(self, actor: int, candidates: list[_Candidate]) -> None:
+        newest: deque[Group] = deque(maxlen=self._keep)
+        expected = candidates[0].first_group_id
+        for index, candidate in enumerate(candidates):
+            try:
+                if candidate.first_group_id != expected:
+                    raise SegmentError(f"does not follow: group {expected} of actor {actor} is missing")
+                info, segment = _verify(self._directory, candidate, self._run_id, self._config_hash, self._files)
+            except NewerSchemaError as error:
+                raise NewerSchemaError(f"{self._directory / candidate.name}: {error}") from None
+            except (SegmentError, FileNotFoundError, IrregularFileError) as error:
+                self.bad.append((candidate.name, str(error)))
+                later = f"comes after {candidate.name}, which is bad"
+                self.bad += [(other.name, later) for other in candidates[index + 1 :]]
+                break
+            expected = info.last_group_id + 1
+            self.good.append(info)
+            self.next_group_ids[actor] = expected
+            if not segment.valid.all():
+                count = int((~segment.valid).sum())
+                self.notes.append(f"{self._directory / candidate.name}: {count} groups cannot be learned from, skipped")
+            wanted = segment.records[segment.valid]
+            newest.extend(load_group(record) for record in wanted[max(0, len(wanted) - self._keep) :])
+        if newest:
+            self.groups[actor] = list(newest)
+
+
+def _verify(
+    directory: Path, candidate: _Candidate, run_id: str, config_hash: str | None, files: FileSystem
+) -> tuple[SegmentInfo, Segment]:
+    """The segment behind a candidate, all of it checked.
+
+    Raises:
+        SegmentError: not whole, or not this run's.
+        FileNotFoundError: listed but not there.
+        IrregularFileError: no regular file.
+        OSError: cannot be read.
+    """
+    image = files.read(directory / candidate.name)
+    digest = hashlib.sha256(image).hexdigest()
+    if candidate.info is not None:
+        if len(image) != candidate.info.size:
+            raise SegmentError(f"has {len(image)} bytes, the manifest says {candidate.info.size}")
+        if digest != candidate.info.sha256:
+            raise SegmentError("its SHA-256 is not that of the manifest")
+    segment = read_segment(image, run_id=run_id, config_hash=config_hash)
+    header = segment.header
+    info = SegmentInfo(
+        candidate.name, len(image), digest, header.actor, header.first_group_id, header.last_group_id
+    )
+    if (info.actor, info.first_group_id) != (candidate.actor, candidate.first_group_id):
+        raise SegmentError(f"holds groups from {info.first_group_id} of actor {info.actor}: it was renamed")
+    if candidate.info is not None and info != candidate.info:
+        raise SegmentError("its groups are not those that the manifest lists")
+    return info, segment
+
+
+def _quarantine(directory: Path, name: str, reason: str, files: FileSystem) -> bool:
+    """Move a file to `quarantine/` under a free name and note why; False where there is no such file."""
+    if name not in files.names(directory):
+        return False
+    folder = directory / QUARANTINE_NAME
+    files.make_directory(folder)
+    taken = files.names(folder)
+    choices = [name, *(f"{name}.{number}" for number in range(1, len(taken) + 1))]
+    target = next(choice for choice in choices if choice not in taken)
+    files.replace(directory / name, folder / target)
+    files.fsync_directory(folder)
+    files.fsync_directory(directory)
+    descriptor = files.append(folder / REASONS_NAME)
+    try:
+        write_all(files, descriptor, f"{target}: {reason}\n".encode())
+        files.fsync(descriptor)
+    finally:
+        files.close(descriptor)
+    return True

@@ -1,0 +1,116 @@
+"""What stored groups teach: returns, value targets, advantages within a group, policy targets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tspmz.types import Float32, Int64
+
+
+def returns(rewards: Float32, discount: float) -> Float32:
+    """Discounted sum of the rewards from each move on.
+
+    Args:
+        rewards: `[..., T]` float32.
+        discount: factor per move.
+
+    Returns:
+        `[..., T]` float32, `returns[t] = rewards[t] + discount * returns[t + 1]`.
+    """
+    sums = np.empty(rewards.shape, np.float64)
+    tail = np.zeros(rewards.shape[:-1], np.float64)
+    for t in range(rewards.shape[-1] - 1, -1, -1):
+        tail = rewards[..., t] + discount * tail
+        sums[..., t] = tail
+    return sums.astype(np.float32)
+
+
+def value_targets(rewards: Float32, root_values: Float32, td_steps: int, discount: float) -> Float32:
+    """n-step value targets (MuZero, section 3 and appendix G).
+
+    `target[t] = sum over i < n of discount**i * rewards[t + i]  +  discount**n * root_values[t + n]`; where
+    `t + n` lies past the last move the sum is the Monte-Carlo return.
+
+    Args:
+        rewards: `[..., T]` float32.
+        root_values: `[..., T]` float32, searched values of the states before the moves.
+        td_steps: n; 0 = Monte-Carlo return everywhere.
+        discount: factor per move.
+
+    Returns:
+        `[..., T + 1]` float32; the value after the last move is 0.
+    """
+    num_moves = rewards.shape[-1]
+    targets = np.zeros((*rewards.shape[:-1], num_moves + 1), np.float32)
+    targets[..., :num_moves] = returns(rewards, discount)
+    if 0 < td_steps < num_moves:
+        bootstrapped = num_moves - td_steps
+        # return[t] - discount**n * return[t + n] is the sum of the first n rewards, but loses digits: sum them
+        sums = np.zeros((*rewards.shape[:-1], bootstrapped), np.float64)
+        for i in range(td_steps):
+            sums += discount**i * rewards[..., i : i + bootstrapped]
+        targets[..., :bootstrapped] = sums + discount**td_steps * root_values[..., td_steps:]
+    return targets
+
+
+def advantages(rewards: Float32) -> Float32:
+    """How much shorter each tour is than the mean of its group, relative to that mean.
+
+    Args:
+        rewards: `[..., G, T]` float32; the length of a tour is minus the sum of its rewards.
+
+    Returns:
+        `[..., G]` float32, `(mean length - length) / mean length`; 0 where all lengths are 0.
+    """
+    lengths = -rewards.sum(axis=-1, dtype=np.float64)
+    mean = lengths.mean(axis=-1, keepdims=True)
+    return ((mean - lengths) / np.where(mean > 0.0, mean, 1.0)).astype(np.float32)
+
+
+def advantage_weights(advantage: Float32, temperature: float, cap: float) -> Float32:
+    """`min(exp(advantage / temperature), cap)` (AWR, algorithm 1 and section 5).
+
+    Args:
+        advantage: `[...]` float32.
+        temperature: > 0.
+        cap: largest weight.
+
+    Returns:
+        `[...]` float32.
+    """
+    exponents = np.minimum(advantage.astype(np.float64) / temperature, np.log(cap))
+    return np.minimum(np.exp(exponents), cap).astype(np.float32)
+
+
+def policy_targets(weights: np.ndarray, tours: Int64) -> Float32:
+    """Rows of visit counts or action weights, normalized to sum 1.
+
+    Args:
+        weights: `[..., T, N]`, >= 0: visit counts (MuZero, section 3) or Gumbel's improved policy (Gumbel MuZero,
+            section 4).
+        tours: `[..., N]` int64; a row without weight (a move that was not searched) becomes the move played.
+
+    Returns:
+        `[..., T, N]` float32.
+    """
+    rows: Float32 = weights.astype(np.float32)
+    sums = rows.sum(axis=-1, keepdims=True)
+    targets: Float32 = (rows / np.where(sums > 0.0, sums, 1.0)).astype(np.float32)
+    unsearched = np.nonzero(sums[..., 0] <= 0.0)
+    targets[(*unsearched, tours[..., 1:][unsearched])] = 1.0
+    return targets
+
+
+def importance_weights(probabilities: np.ndarray, size: int, importance_exponent: float) -> Float32:
+    """Weights that undo the bias of prioritized sampling (PER, section 3.4).
+
+    Args:
+        probabilities: `[M]` float64 with which each group was drawn, > 0.
+        size: groups that could be drawn.
+        importance_exponent: beta.
+
+    Returns:
+        `[M]` float32, `(size * probability) ** -beta`, divided by the largest of the batch.
+    """
+    weights = (size * probabilities.astype(np.float64)) ** -importance_exponent
+    return (weights / weights.max()).astype(np.float32)

@@ -1,0 +1,158 @@
+"""The run directory: private, locked while in use, self-describing."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import socket
+import subprocess
+import uuid
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tspmz.config import Config, read_config_json
+from tspmz.errors import UsageError
+from tspmz.replay.files import FileSystem, atomic_write
+
+CHECKPOINTS = "checkpoints"
+REPLAY = "replay"
+TENSORBOARD = "tensorboard"
+CONFIG = "config.json"
+LOCK = "run.lock"
+_SCHEMA_VERSION = 1
+_LIBRARIES = ("torch", "numpy", "numba", "h5py")
+
+
+class RunDirectory:
+    """An opened and locked run directory.
+
+    The lock is the kernel's (`flock`): it ends with the process that holds it, however that ends.
+
+    Attributes:
+        path: the directory.
+        run_id: the run's identity, in every file that belongs to it.
+    """
+
+    def __init__(self, path: Path, run_id: str, lock: int) -> None:
+        self.path = path
+        self.run_id = run_id
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path, config: Config) -> RunDirectory:
+        """Start a new run in an empty or missing directory.
+
+        Raises:
+            UsageError: the directory holds something, is in use, or cannot be written.
+        """
+        files = FileSystem()
+        try:
+            files.make_directory(path)
+            os.chmod(path, 0o700)
+        except OSError as error:
+            raise UsageError(f"{path}: the run directory cannot be made: {error.strerror}") from None
+        lock = _lock(path)
+        others = [name for name in files.names(path) if name != LOCK]
+        if others:
+            os.close(lock)
+            raise UsageError(
+                f"{path}: not empty (holds {others[0]}); name another --run-dir, or go on with --resume {path}"
+            )
+        run_id = uuid.uuid4().hex
+        try:
+            write_config(path, run_id, config)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+        return cls(path, run_id, lock)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Open an existing run to go on with it.
+
+        Raises:
+            UsageError: no run there, or in use.
+        """
+        if not (path / CONFIG).is_file():
+            raise UsageError(f"{path}: nothing to resume, there is no {CONFIG}")
+        lock = _lock(path)
+        try:
+            run_id = json.loads((path / CONFIG).read_text(encoding="utf-8"))["run_id"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path / CONFIG}: damaged: {error}") from None
+        if not isinstance(run_id, str):
+            raise UsageError(f"{path / CONFIG}: damaged: run_id is not a text")
+        return cls(path, run_id, lock)
+
+    def close(self) -> None:
+        """Give the lock back."""
+        os.close(self._lock)
+
+
+def _lock(path: Path) -> int:
+    """Descriptor of the locked lock file."""
+    try:
+        lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(lock, 200).decode("utf-8", "replace").strip() or "another process"
+        os.close(lock)
+        raise UsageError(f"{path}: in use by {holder}") from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return lock
+
+
+def write_config(path: Path, run_id: str, config: Config) -> None:
+    """Write `config.json`: settings, identity, and what the run was started with.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    tree: dict[str, Any] = {
+        "schema_version": _SCHEMA_VERSION,
+        "run_id": run_id,
+        "versions": versions(),
+        "git": _git_commit(),
+        "config": config.to_dict(),
+    }
+    atomic_write(FileSystem(), path / CONFIG, json.dumps(tree, indent=1).encode())
+
+
+def read_config(path: Path) -> Config:
+    """The settings of the run in `path`.
+
+    Raises:
+        UsageError: there is no run.
+        ConfigError: damaged, or settings that this version does not know.
+    """
+    if not (path / CONFIG).is_file():
+        raise UsageError(f"{path}: nothing to resume, there is no {CONFIG}")
+    return read_config_json(path / CONFIG)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, tspmz and the libraries that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("tspmz", *_LIBRARIES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git_commit() -> str:
+    """Commit of the checkout that this module lies in, with `-dirty` where files differ; empty where there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+

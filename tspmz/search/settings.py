@@ -1,0 +1,73 @@
+"""What the kernels are told once per search object: plain numbers and two tables."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from tspmz.search.halving import considered_visits_table
+from tspmz.types import Float32, Int32
+
+
+class Settings(NamedTuple):
+    """Attributes not explained here are those of `BatchedSearch`.
+
+    Attributes:
+        considered_visits: `[max_considered_actions + 1, S]` int32, see `halving`.
+        exploration: `[S + 2]` float32, factor of `prior / (1 + child visits)` by the node's visits (PUCT).
+    """
+
+    gumbel: bool
+    mask_interior: bool
+    discount: np.float32
+    value_scale: np.float32
+    maxvisit_init: np.float32
+    rescale_values: bool
+    tree_range: bool
+    dirichlet_fraction: np.float32
+    considered_visits: Int32
+    exploration: Float32
+
+
+def exploration_table(num_simulations: int, pb_c_init: float, pb_c_base: float) -> Float32:
+    """`sqrt(n) * (pb_c_init + log((n + pb_c_base + 1) / pb_c_base))` for n = 0 .. S + 1, `[S + 2]` float32.
+
+    Source: MuZero, appendix B, eq. 2. `n` counts the node's own evaluation and the visits of its children.
+    """
+    counts = range(num_simulations + 2)
+    return np.array(
+        [math.sqrt(n) * (pb_c_init + math.log((n + pb_c_base + 1) / pb_c_base)) for n in counts], dtype=np.float32
+    )
+
+
+def make_settings(
+    num_actions: int,
+    num_simulations: int,
+    *,
+    algorithm: str,
+    max_considered_actions: int,
+    mask_interior: bool,
+    discount: float,
+    value_scale: float,
+    maxvisit_init: float,
+    rescale_values: bool,
+    pb_c_init: float,
+    pb_c_base: float,
+    dirichlet_fraction: float,
+    q_normalization: str,
+) -> Settings:
+    """Settings for the kernels; arguments as in `BatchedSearch`."""
+    return Settings(
+        gumbel=algorithm == "gumbel",
+        mask_interior=bool(mask_interior),
+        discount=np.float32(discount),
+        value_scale=np.float32(value_scale),
+        maxvisit_init=np.float32(maxvisit_init),
+        rescale_values=bool(rescale_values),
+        tree_range=q_normalization == "tree",
+        dirichlet_fraction=np.float32(dirichlet_fraction),
+        considered_visits=considered_visits_table(min(max_considered_actions, num_actions), num_simulations),
+        exploration=exploration_table(num_simulations, pb_c_init, pb_c_base),
+    )

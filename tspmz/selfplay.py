@@ -1,0 +1,229 @@
+"""Self-play: groups of episodes on one instance each, all moves of all episodes found by one batched search."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from tspmz.network.inference import SearchModel
+from tspmz.rng import generator_for
+from tspmz.search import BatchedSearch
+from tspmz.tsp import env, generators
+from tspmz.types import Float32, Group, Int64
+
+
+class StageClock(Protocol):
+    """Where the seconds of each stage are added up (`stats.StatsRow` is one)."""
+
+    def add(self, name: str, value: float) -> None:
+        """Add `value` to the named column."""
+
+
+class Play(NamedTuple):
+    """Finished episodes on I instances, G each, in lock-step. Index rule as in `types.Group`.
+
+    Attributes:
+        tours: `[I, G, N]` int64.
+        rewards: `[I, G, T]` float32.
+        root_values: `[I, G, T]` float32; before the last, forced move it is that move's reward.
+        visit_counts: `[I, G, T, N]` int32.
+        action_weights: `[I, G, T, N]` float32.
+        mean_depth: mean depth of the expanded tree nodes.
+    """
+
+    tours: Int64
+    rewards: Float32
+    root_values: Float32
+    visit_counts: np.ndarray
+    action_weights: Float32
+    mean_depth: float
+
+
+def play(
+    model: SearchModel,
+    search: BatchedSearch,
+    coordinates: Float32,
+    starts: Int64,
+    rng: np.random.Generator,
+    *,
+    temperature: float = 1.0,
+    temperature_threshold: int = 0,
+    noise: bool = True,
+    clock: StageClock | None = None,
+) -> Play:
+    """Play every episode to its end with the searched moves.
+
+    Args:
+        model: the network, with room for the search's nodes.
+        search: of batch size I * G.
+        coordinates: `[I, N, 2]` float32 in the unit square.
+        starts: `[I, G]` int64.
+        rng: the search's noise.
+        temperature: as for `BatchedSearch.run`.
+        temperature_threshold: from that move on the temperature is 0; 0 = never.
+        noise: with root noise.
+        clock: gets `network_seconds`, `tree_seconds`, `env_seconds`.
+    """
+    state = env.reset(coordinates, starts)
+    shape = state.visited.shape
+    moves = shape[2] - 1
+    out = Play(
+        tours=np.empty(shape, np.int64),
+        rewards=np.empty((*shape[:2], moves), np.float32),
+        root_values=np.empty((*shape[:2], moves), np.float32),
+        visit_counts=np.zeros((*shape[:2], moves, shape[2]), np.int32),
+        action_weights=np.zeros((*shape[:2], moves, shape[2]), np.float32),
+        mean_depth=0.0,
+    )
+    out.tours[:, :, 0] = state.current
+    watch = _StopWatch(clock)
+    with watch("network_seconds"):
+        model.encode(coordinates)
+    depth = 0.0
+    for t in range(moves - 1):
+        legal = env.legal_actions(state)
+        with watch("network_seconds"):
+            root = model.initial(state.first, state.current, legal)
+        cold = temperature_threshold and t >= temperature_threshold
+        with watch("tree_seconds", minus="network_seconds"):
+            result = search.run(root, watch.timed(model.recurrent), rng, temperature=0.0 if cold else temperature, noise=noise)
+        with watch("env_seconds"):
+            actions = result.actions.reshape(shape[:2])
+            state, time_step = env.step(state, actions)
+            out.tours[:, :, t + 1] = actions
+            out.rewards[:, :, t] = time_step.rewards
+            out.root_values[:, :, t] = result.root_values.reshape(shape[:2])
+            out.visit_counts[:, :, t] = result.visit_counts.reshape(shape)
+            out.action_weights[:, :, t] = result.action_weights.reshape(shape)
+            depth += float(result.depths.mean())
+    _play_forced_move(state, out)
+    return out._replace(mean_depth=depth / max(moves - 1, 1))
+
+
+def _play_forced_move(state: env.TSPState, out: Play) -> None:
+    """The last city needs no search: it is the only legal one, and its reward is the value."""
+    legal = env.legal_actions(state)
+    actions = legal.argmax(axis=-1)
+    _, time_step = env.step(state, actions)
+    out.tours[:, :, -1] = actions
+    out.rewards[:, :, -1] = time_step.rewards
+    out.root_values[:, :, -1] = time_step.rewards
+    out.visit_counts[:, :, -1] = legal
+    out.action_weights[:, :, -1] = legal
+
+
+class GroupSource(NamedTuple):
+    """What decides the instances and the noise of an actor's groups.
+
+    Attributes:
+        seed: the run's seed.
+        actor: the actor's number.
+        distribution, num_cities, num_clusters: as for `generators.generate`.
+        group_size: G.
+    """
+
+    seed: int
+    actor: int
+    distribution: str
+    num_cities: int
+    num_clusters: int
+    group_size: int
+
+    def instance(self, group_id: int) -> tuple[Float32, Int64]:
+        """Coordinates `[N, 2]` and starts `[G]` of one group: a pure function of seed, actor and group id."""
+        rng = generator_for(self.seed, "instance", self.actor, group_id)
+        coordinates = generators.generate(self.distribution, rng, 1, self.num_cities, self.num_clusters)[0]
+        return coordinates, rng.permutation(self.num_cities)[: self.group_size]
+
+
+def play_groups(
+    model: SearchModel,
+    search: BatchedSearch,
+    source: GroupSource,
+    first_group_id: int,
+    count: int,
+    weights_version: int,
+    *,
+    temperature: float,
+    temperature_threshold: int,
+    clock: StageClock | None = None,
+) -> list[Group]:
+    """Play the groups `first_group_id .. first_group_id + count - 1` of an actor in lock-step.
+
+    Given the weights, the result is a pure function of `source`, `first_group_id` and `count`.
+
+    Returns:
+        The finished groups, stamped with `weights_version`.
+    """
+    instances = [source.instance(first_group_id + i) for i in range(count)]
+    coordinates = np.stack([points for points, _ in instances])
+    starts = np.stack([chosen for _, chosen in instances])
+    rng = generator_for(source.seed, "search", source.actor, first_group_id)
+    played = play(
+        model, search, coordinates, starts, rng,
+        temperature=temperature, temperature_threshold=temperature_threshold, clock=clock,
+    )
+    return [
+        Group(
+            coordinates=coordinates[i],
+            tours=played.tours[i],
+            rewards=played.rewards[i],
+            root_values=played.root_values[i],
+            visit_counts=played.visit_counts[i],
+            action_weights=played.action_weights[i],
+            actor=source.actor,
+            group_id=first_group_id + i,
+            seed=source.seed,
+            weights_version=weights_version,
+        )
+        for i in range(count)
+    ]
+
+
+class _StopWatch:
+    """Adds the seconds of stages to a clock; a stage can leave out what another one took within it."""
+
+    def __init__(self, clock: StageClock | None) -> None:
+        self._clock = clock
+        self._totals: dict[str, float] = {}
+        self._name = ""
+        self._minus: str | None = None
+
+    def __call__(self, name: str, minus: str | None = None) -> _Stage:
+        return _Stage(self, name, minus)
+
+    def timed(self, function):  # type: ignore[no-untyped-def]
+        """`function`, its seconds counted as the network's."""
+
+        def call(*args):  # type: ignore[no-untyped-def]
+            with self("network_seconds"):
+                return function(*args)
+
+        return call
+
+    def total(self, name: str | None) -> float:
+        """Seconds so far."""
+        return self._totals.get(name, 0.0) if name else 0.0
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds."""
+        self._totals[name] = self._totals.get(name, 0.0) + seconds
+        if self._clock is not None:
+            self._clock.add(name, seconds)
+
+
+class _Stage:
+    """One timed stretch of a `_StopWatch`."""
+
+    def __init__(self, watch: _StopWatch, name: str, minus: str | None) -> None:
+        self._watch, self._name, self._minus = watch, name, minus
+
+    def __enter__(self) -> None:
+        self._other = self._watch.total(self._minus)
+        self._start = time.perf_counter()
+
+    def __exit__(self, *exc: object) -> None:
+        seconds = time.perf_counter() - self._start - (self._watch.total(self._minus) - self._other)
+        self._watch.add(self._name, seconds)

@@ -1,0 +1,40 @@
+"""From the config's sections to the keyword arguments of what they describe."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tspmz.config import Config
+
+
+def network_settings(config: Config) -> dict[str, Any]:
+    """Arguments of `network.build.build_network`."""
+    return dataclasses.asdict(config.network)
+
+
+def search_settings(config: Config) -> dict[str, Any]:
+    """Arguments of `search.BatchedSearch`."""
+    return dataclasses.asdict(config.search)
+
+
+def learner_settings(config: Config) -> dict[str, Any]:
+    """Arguments of `learner.Learner`."""
+    names = (
+        "learning_rate", "warmup_steps", "decay_fraction", "final_rate_fraction", "weight_decay", "max_grad_norm",
+        "unroll_steps", "positions", "value_loss_weight", "reward_loss_weight", "entropy_bonus",
+        "dynamics_gradient_scale", "augment",
+    )  # fmt: skip
+    return {name: getattr(config.learner, name) for name in names}
+
+
+def replay_settings(config: Config) -> dict[str, Any]:
+    """Arguments of `replay.buffer.ReplayBuffer`."""
+    names = (
+        "sampling", "priority_exponent", "importance_exponent", "policy_target", "advantage_temperature",
+        "advantage_weight_cap", "td_steps",
+    )  # fmt: skip
+    return {name: getattr(config.replay, name) for name in names} | {
+        "batch_groups": config.learner.batch_groups,
+        "discount": config.search.discount,
+    }

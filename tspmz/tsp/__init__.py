@@ -1,0 +1,1 @@
+"""The problem: instances, symmetries, environment, tours, reference lengths, pictures."""

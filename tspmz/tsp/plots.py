@@ -1,0 +1,89 @@
+"""Pictures of tours, as arrays of pixels, drawn without a display and without global state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TOUR = "#1f5fa8"
+_REFERENCE = "#e0893a"
+_CITY = "#22303c"
+_START = "#c8283c"
+_DPI = 150
+_PANEL_INCHES = 3.2
+_SINGLE_PANEL_INCHES = 5.0
+_MAX_COLUMNS = 4
+
+
+def draw_tours(
+    coordinates: NDArray[Any],
+    tours: NDArray[Any],
+    titles: Sequence[str],
+    reference_tours: NDArray[Any] | None = None,
+) -> NDArray[np.uint8]:
+    """Draw each tour in a panel of its own, at most four to a row.
+
+    Args:
+        coordinates: `[I, N, 2]`.
+        tours: `[I, N]` integers; the start is marked with a square.
+        titles: I texts, one above each panel.
+        reference_tours: `[I, N]` integers, drawn broad and faint below; None for none.
+
+    Returns:
+        `[H, W, 3]` uint8 RGB.
+
+    Raises:
+        ValueError: nothing to draw, or counts that do not agree.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    count = len(coordinates)
+    if not count or len(tours) != count or len(titles) != count:
+        raise ValueError(f"{count} instances, {len(tours)} tours, {len(titles)} titles: want equal counts")
+    if reference_tours is not None and len(reference_tours) != count:
+        raise ValueError(f"{len(reference_tours)} reference tours for {count} instances")
+    rows = math.ceil(count / _MAX_COLUMNS)
+    columns = math.ceil(count / rows)
+    inches = _SINGLE_PANEL_INCHES if count == 1 else _PANEL_INCHES
+    size = (inches * columns, (inches + 0.25) * rows + 0.35)
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained", facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for i, panel in enumerate(panels):
+        panel.set_axis_off()
+        if i < count:
+            reference = None if reference_tours is None else reference_tours[i]
+            _draw_panel(panel, coordinates[i], tours[i], titles[i], reference)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def _draw_panel(
+    panel: Any, points: NDArray[Any], tour: NDArray[Any], title: str, reference_tour: NDArray[Any] | None
+) -> None:
+    if reference_tour is not None:
+        x, y = _closed(points, reference_tour)
+        panel.plot(x, y, color=_REFERENCE, alpha=0.35, linewidth=6, solid_joinstyle="round", label="reference tour")
+    x, y = _closed(points, tour)
+    panel.plot(x, y, color=_TOUR, linewidth=1.6, solid_joinstyle="round", label="tour")
+    dot = min(22.0, 90.0 / math.sqrt(len(points)))
+    panel.scatter(points[:, 0], points[:, 1], s=dot, color=_CITY, zorder=3, linewidths=0)
+    start = points[tour[0]]
+    panel.scatter(
+        start[0], start[1], s=60, marker="s", color=_START, edgecolors="white", linewidths=1, zorder=4, label="start"
+    )
+    panel.set_title(title, fontsize=10, color=_CITY)
+    panel.set_aspect("equal", adjustable="datalim")
+    panel.margins(0.05)
+
+
+def _closed(points: NDArray[Any], tour: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    path = points[np.append(tour, tour[0])]
+    return path[:, 0], path[:, 1]
