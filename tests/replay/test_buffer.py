@@ -191,6 +191,15 @@ def test_priorities_that_are_not_finite_are_refused(bad: float) -> None:
     assert buffer.state()["priority"].tolist() == [1.0] * 4
 
 
+def test_restored_shard_with_gaps_is_taken_in_without_counting_losses() -> None:
+    ring = Ring(1, 8, fields_for(6, 3, "advantage"))
+    ring.restore(0, [make_group(0, number) for number in (90, 91, 95)], 97)
+    buffer = ReplayBuffer(ring, batch_groups=8)
+    assert buffer.ingest() == 3
+    assert sorted(buffer.state()["group_id"]) == [90, 91, 95]
+    assert buffer.counters._replace(ingested=0) == type(buffer.counters)()
+
+
 def test_groups_overwritten_before_they_are_copied_are_redrawn_and_counted() -> None:
     ring, buffer = filled(4)
     ring.writer(0).write(make_group(0, 4))  # overwrites group 0, and is not yet taken in

@@ -149,6 +149,12 @@ def test_catch_up_after_a_resume_is_capped(error: float, capped: float) -> None:
     assert (limiter.inserted, limiter.sampled) == (500, 10)
 
 
+def test_groups_that_actors_held_are_kept_above_the_cap() -> None:
+    limiter = limiter_of()
+    limiter.load_state({"inserted": 500, "sampled": 10, "error": 1000.0}, size=50, overshoot=3.0)
+    assert limiter.error == pytest.approx(7.0)
+
+
 def test_resume_with_an_empty_window_fills_it_first() -> None:
     limiter = limiter_of()
     limiter.load_state({"inserted": 500, "sampled": 10, "error": 4.0}, size=0)

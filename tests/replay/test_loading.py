@@ -174,7 +174,25 @@ def test_segment_that_does_not_follow_is_not_adopted(tmp_path: Path) -> None:
     report = load(tmp_path)
     assert ids(report)[0] == list(range(9))
     assert report.quarantined == ["segment-0-12.h5"]
-    assert "group 9 of actor 0 is missing" in report.notes[0]
+    assert "starts at group 12, 9 is the next" in report.notes[0]
+
+
+def test_gap_between_listed_segments_is_kept_and_noted(tmp_path: Path) -> None:
+    manifest = folder(tmp_path)
+    manifest.add(seal(tmp_path, 0, 12))
+    report = load(tmp_path)
+    assert ids(report)[0] == [*range(9), 12, 13, 14]
+    assert report.next_group_ids[0] == 15
+    assert report.quarantined == []
+    assert report.notes == [f"{tmp_path}/segment-0-12.h5: groups 9 to 11 of actor 0 were never stored"]
+
+
+def test_listed_segment_that_overlaps_is_set_aside(tmp_path: Path) -> None:
+    manifest = folder(tmp_path)
+    manifest.add(seal(tmp_path, 0, 8))
+    report = load(tmp_path)
+    assert ids(report)[0] == list(range(9))
+    assert report.quarantined == ["segment-0-8.h5"]
 
 
 def test_missing_manifest_is_rebuilt(tmp_path: Path) -> None:

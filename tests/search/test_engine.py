@@ -132,6 +132,22 @@ def test_illegal_logits_are_never_read(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
+@pytest.mark.parametrize("where", ["rewards", "values", "policy_logits"])
+def test_numbers_that_are_none_end_in_a_legal_action(algorithm: str, where: str) -> None:
+    legal = random_legal(np.random.default_rng(4), 5, 6)
+    fake = PathModel([hash_model(b, 6) for b in range(5)], legal)
+
+    def recurrent(parents: Any, actions: Any, node: int, legal: Any) -> Any:
+        output = fake.recurrent(parents, actions, node, legal)
+        return output._replace(**{where: np.full_like(getattr(output, where), np.nan)})
+
+    search = BatchedSearch(5, 6, **OPTIONS | {"algorithm": algorithm}, num_simulations=30)
+    result = search.run(fake.root(), recurrent, np.random.default_rng(2))
+    assert legal[np.arange(5), result.actions].all()
+    assert (result.visit_counts.sum(axis=1) == 30).all()
+
+
+@pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
 def test_one_legal_action_is_taken(algorithm: str) -> None:
     legal = np.eye(4, dtype=bool)
     fake = PathModel([hash_model(b, 4) for b in range(4)], legal)

@@ -60,10 +60,12 @@ def load_segments(
     """Verify a replay folder, repair it, and return the newest groups of each actor.
 
     Segments are read by increasing group number, from the oldest that the manifest lists (older files are left from
-    an interrupted pruning, and removed). Reading an actor stops at the first segment that is missing, damaged or does
-    not follow; that one and all later ones of the actor go to `quarantine/`, so that the actor can play those numbers
-    again. Segments on disk that the manifest does not list (a crash between the two) are adopted if they are whole
-    and follow. Without a readable manifest it is rebuilt from the files. Files with other names are left alone.
+    an interrupted pruning, and removed). Reading an actor stops at the first segment that is missing or damaged; that
+    one and all later ones of the actor go to `quarantine/`, so that the actor can play those numbers again. A gap
+    between two listed segments is no damage: those groups were overwritten in the ring before they could be sealed.
+    Segments on disk that the manifest does not list (a crash between the two) are adopted if they are whole and
+    follow without a gap. Without a readable manifest it is rebuilt from the files by the same rule. Files with other
+    names are left alone.
 
     Args:
         directory: the replay folder; may be missing.
@@ -110,16 +112,13 @@ def verify_folder(directory: Path, files: FileSystem | None = None) -> Iterator[
     """
     files = files or FileSystem()
     manifest = Manifest.load(directory, files)
-    ends: dict[int, int] = {}
-    for info in sorted(manifest.entries, key=lambda info: (info.actor, info.first_group_id)):
+    for info in manifest.entries:
         candidate = _Candidate(info.name, info.actor, info.first_group_id, info)
         try:
             _verify(directory, candidate, manifest.run_id, None, files)
-            expected = ends.get(info.actor, info.first_group_id)
-            problem = "" if info.first_group_id == expected else f"does not follow: group {expected} is missing"
+            problem = ""
         except (SegmentError, OSError) as error:
             problem = str(error)
-        ends[info.actor] = info.last_group_id + 1
         yield info.name, problem
 
 
@@ -184,8 +183,7 @@ class _Loader:
         expected = candidates[0].first_group_id
         for index, candidate in enumerate(candidates):
             try:
-                if candidate.first_group_id != expected:
-                    raise SegmentError(f"does not follow: group {expected} of actor {actor} is missing")
+                self._check_order(candidate, expected)
                 info, segment = _verify(self._directory, candidate, self._run_id, self._config_hash, self._files)
             except NewerSchemaError as error:
                 raise NewerSchemaError(f"{self._directory / candidate.name}: {error}") from None
@@ -204,6 +202,17 @@ class _Loader:
             newest.extend(load_group(record) for record in wanted[max(0, len(wanted) - self._keep) :])
         if newest:
             self.groups[actor] = list(newest)
+
+    def _check_order(self, candidate: _Candidate, expected: int) -> None:
+        first = candidate.first_group_id
+        if first == expected:
+            return
+        if first < expected or candidate.info is None:
+            raise SegmentError(f"does not follow: starts at group {first}, {expected} is the next")
+        self.notes.append(
+            f"{self._directory / candidate.name}: groups {expected} to {first - 1} of actor {candidate.actor} were "
+            f"never stored"
+        )
 
 
 def _verify(

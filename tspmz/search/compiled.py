@@ -21,7 +21,8 @@ _INNER = {**_INLINED, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 # The stored machine code of a function contains that of all it calls, yet numba looks at the function's own file alone
 # to see whether it is out of date. Here it looks at the sources of the whole room.
-_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+_FILES = sorted(Path(__file__).parent.glob("*.py"))
+_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in _FILES)).hexdigest()
 
 
 def _compiler(options: dict[str, Any]) -> Callable[[Callable[..., Any]], Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tspmz.search import simulate
 from tspmz.search.settings import make_settings
@@ -219,7 +220,7 @@ def _gumbel_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float
     return exponential
 
 
-def _checked(name: str, array: np.ndarray, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:  # type: ignore[type-arg]
+def _checked(name: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     """The array, contiguous and of `dtype`, or an error about its shape."""
     array = np.ascontiguousarray(array, dtype=dtype)
     if array.shape != shape:

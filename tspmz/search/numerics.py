@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tspmz.search.compiled import formula, inner_finite
-from tspmz.search.tree import LANES
+from tspmz.search.tree import LANES, LOGIT_LIMIT
 from tspmz.types import Float32
 
 _LOG2_E = np.float32(1.4426950408889634)
@@ -17,6 +17,7 @@ _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _EXP_MIN = np.float32(-87.0)
 _EXP_MAX = np.float32(88.0)
+_LOGIT_LIMIT = np.float32(LOGIT_LIMIT)
 _C5 = np.float32(1.9875691500e-4)
 _C4 = np.float32(1.3981999507e-3)
 _C3 = np.float32(8.3334519073e-3)
@@ -38,6 +39,13 @@ def exp32(x: np.float32) -> np.float32:
     poly = ((((_C5 * r + _C4) * r + _C3) * r + _C2) * r + _C1) * r + _C0
     power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23))
     return np.float32((poly * r * r + r + _ONE) * power.view(np.float32))
+
+
+@formula
+def clip_logit(x: np.float32) -> np.float32:
+    """The logit within +-`LOGIT_LIMIT`, so that no sum overflows; NaN counts as the lowest."""
+    x = x if x > -_LOGIT_LIMIT else -_LOGIT_LIMIT
+    return x if x < _LOGIT_LIMIT else _LOGIT_LIMIT
 
 
 @inner_finite

@@ -7,16 +7,14 @@ import math
 import numpy as np
 
 from tspmz.search.compiled import inner, kernel
-from tspmz.search.numerics import exp32, row_argmax, row_logsumexp
+from tspmz.search.numerics import clip_logit, exp32, row_argmax, row_logsumexp
 from tspmz.search.qtransforms import completed_qvalues
 from tspmz.search.selection import refresh_open, select_gumbel_interior, select_gumbel_root, select_puct
 from tspmz.search.settings import Settings
-from tspmz.search.tree import CLOSED_LOGIT, LOGIT_LIMIT, NO_ACTION, NO_PARENT, ROOT, STALE, UNVISITED, Tree
+from tspmz.search.tree import CLOSED_LOGIT, NO_ACTION, NO_PARENT, ROOT, STALE, UNVISITED, Tree
 from tspmz.types import Bool, Float32, Float64, Int32, Int64
 
 _ZERO = np.float32(0.0)
-_LARGEST = np.float32(LOGIT_LIMIT)
-_LOWEST = np.float32(-LOGIT_LIMIT)
 
 
 @kernel
@@ -50,7 +48,7 @@ def start(
         if settings.gumbel:
             for a in range(logits.shape[1]):
                 if legal[b, a]:
-                    tree.open_logits[b, ROOT, a] = max(_LOWEST, tree.root_logits[0, b, a] + noise[b, a])
+                    tree.open_logits[b, ROOT, a] = clip_logit(tree.root_logits[0, b, a] + noise[b, a])
         else:
             _mix_noise(tree, settings, b, noise)
         _select_leaf(tree, settings, b, 0)
@@ -61,7 +59,7 @@ def start(
 def _write_root_logits(tree: Tree, b: int, logits: Float32) -> None:
     """Logits of the root relative to the largest legal one, and their normalizer."""
     for a in range(logits.shape[1]):
-        x = min(max(logits[b, a], _LOWEST), _LARGEST)
+        x = clip_logit(logits[b, a])
         tree.root_logits[0, b, a] = x if tree.root_legal[b, a] else CLOSED_LOGIT
     for a in range(logits.shape[1], tree.root_logits.shape[2]):
         tree.root_logits[0, b, a] = CLOSED_LOGIT
@@ -87,7 +85,7 @@ def _mix_noise(tree: Tree, settings: Settings, b: int, noise: Float32) -> None:
         if tree.root_legal[b, a]:
             prior = exp32(tree.root_logits[0, b, a] - tree.nodes[b, ROOT].logsumexp)
             mixed = (1.0 - fraction) * prior + fraction * (noise[b, a] / total)
-            tree.open_logits[b, ROOT, a] = max(_LOWEST, np.float32(math.log(mixed)))
+            tree.open_logits[b, ROOT, a] = clip_logit(np.float32(math.log(mixed)))
     tree.nodes[b, ROOT].logsumexp = _ZERO
 
 
@@ -164,11 +162,11 @@ def _expand(
     tree.nodes[b, parent].best_open = STALE
     if settings.mask_interior:
         for a in range(logits.shape[1]):
-            x = min(max(logits[b, a], _LOWEST), _LARGEST)
+            x = clip_logit(logits[b, a])
             tree.open_logits[b, node, a] = x if tree.leaf_legal[b, a] else CLOSED_LOGIT
     else:
         for a in range(logits.shape[1]):
-            tree.open_logits[b, node, a] = min(max(logits[b, a], _LOWEST), _LARGEST)
+            tree.open_logits[b, node, a] = clip_logit(logits[b, a])
 
 
 @inner
