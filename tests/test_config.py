@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tspmz import config
+from tspmz import config, config_files
 from tspmz.config import Config, ConfigError
 
 KEYS = list(config.settings())
@@ -50,20 +50,20 @@ def test_values_outside_the_range_are_named(key: str) -> None:
     if facts["choices"]:
         wrong = ["no such choice"]
     for value in wrong:
-        (problem,) = problems_of(config.build_config, {key: value})
+        (problem,) = problems_of(config_files.build_config, {key: value})
         assert problem.startswith(f"{key} = ")
         assert "must be" in problem
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
 def test_numbers_that_are_not_finite_are_refused(text: str) -> None:
-    (problem,) = problems_of(config.load_config, (), [f"learner.learning_rate={text}"])
+    (problem,) = problems_of(config_files.load_config, (), [f"learner.learning_rate={text}"])
     assert "must be a finite number" in problem
 
 
 def test_all_problems_are_named_at_once() -> None:
     values = {"problem.num_cities": 2, "search.num_simulations": 0, "search.algorithm": "dfs"}
-    assert problems_of(config.build_config, values) == [
+    assert problems_of(config_files.build_config, values) == [
         "problem.num_cities = 2: must be at least 3",
         "search.algorithm = 'dfs': must be one of gumbel, puct",
         "search.num_simulations = 0: must be at least 1",
@@ -82,13 +82,13 @@ def test_all_problems_are_named_at_once() -> None:
     ],
 )
 def test_rules_between_settings_are_checked(values: dict[str, object], named: str) -> None:
-    assert any(problem.startswith(named) for problem in problems_of(config.build_config, values))
+    assert any(problem.startswith(named) for problem in problems_of(config_files.build_config, values))
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
     first = written(tmp_path / "a.toml", "[search]\nnum_simulations = 16\nvalue_scale = 1\n[run]\nseed = 1\n")
     second = written(tmp_path / "b.toml", "[search]\nnum_simulations = 32\n[run]\nseed = 2\n")
-    made = config.load_config([first, second], ["run.seed=4"], {"run.seed": 3, "learner.batch_groups": 9})
+    made = config_files.load_config([first, second], ["run.seed=4"], {"run.seed": 3, "learner.batch_groups": 9})
     assert made.search.num_simulations == 32
     assert made.search.value_scale == 1.0
     assert isinstance(made.search.value_scale, float)
@@ -100,7 +100,7 @@ def test_problems_of_every_source_are_named_at_once(tmp_path: Path) -> None:
     good = written(tmp_path / "a.toml", "top = 1\n[search]\nnum_simulation = 3\nmask_interior = 1\ndiscount = true\n")
     bad = written(tmp_path / "b.toml", "[search\n")
     missing = tmp_path / "c.toml"
-    problems = problems_of(config.load_config, [good, bad, missing], ["nonsense", "search.num_simulations=many"])
+    problems = problems_of(config_files.load_config, [good, bad, missing], ["nonsense", "search.num_simulations=many"])
     assert problems[0] == f"{good}: top: settings stand in sections, such as [search]"
     assert problems[1].startswith(f"{good}: search.num_simulation: unknown setting; did you mean search.num_simulation")
     assert "search.mask_interior = 1: must be of type bool, not int" in problems[2]
@@ -122,7 +122,7 @@ def test_problems_of_every_source_are_named_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_texts_are_read_by_the_type_of_the_key(key: str, text: str, value: object) -> None:
-    assert config.collect_values(overrides=[f" {key} = {text} "]) == {key: value}
+    assert config_files.collect_values(overrides=[f" {key} = {text} "]) == {key: value}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_texts_are_read_by_the_type_of_the_key(key: str, text: str, value: objec
     ],
 )
 def test_texts_of_another_type_are_refused(key: str, text: str, problem: str) -> None:
-    assert problems_of(config.parse_value, key, text) == [f"{key} = {text!r}: {problem}"]
+    assert problems_of(config_files.parse_value, key, text) == [f"{key} = {text!r}: {problem}"]
 
 
 @pytest.mark.parametrize(
@@ -146,23 +146,23 @@ def test_texts_of_another_type_are_refused(key: str, text: str, problem: str) ->
     ],
 )
 def test_unknown_keys_get_a_suggestion(wrong: str, suggested: str) -> None:
-    assert suggested in config.unknown_key_message(wrong)
+    assert suggested in config_files.unknown_key_message(wrong)
 
 
 def test_hopeless_unknown_keys_get_the_way_to_the_list() -> None:
-    assert "--list-settings" in config.unknown_key_message("xyzzy")
+    assert "--list-settings" in config_files.unknown_key_message("xyzzy")
 
 
 @given(key=st.sampled_from(KEYS) | st.text(max_size=10), value=st.text(max_size=10) | st.floats().map(str))
 def test_any_override_text_is_a_setting_or_a_config_error(key: str, value: str) -> None:
     with contextlib.suppress(ConfigError):
-        config.load_config(overrides=[f"{key}={value}"]).validate()
+        config_files.load_config(overrides=[f"{key}={value}"]).validate()
 
 
 def test_config_survives_json(tmp_path: Path) -> None:
-    made = config.build_config({"search.num_simulations": 50, "learner.learning_rate": 0.1, "run.shm_dir": "/x"})
+    made = config_files.build_config({"search.num_simulations": 50, "learner.learning_rate": 0.1, "run.shm_dir": "/x"})
     path = written(tmp_path / "config.json", json.dumps({"config": made.to_dict(), "run_id": "abc"}))
-    assert config.read_config_json(path) == made
+    assert config_files.read_config_json(path) == made
 
 
 @pytest.mark.parametrize(
@@ -178,26 +178,38 @@ def test_config_survives_json(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_config_files_are_explained(text: str, problem: str, tmp_path: Path) -> None:
-    (line,) = problems_of(config.read_config_json, written(tmp_path / "config.json", text))
+    (line,) = problems_of(config_files.read_config_json, written(tmp_path / "config.json", text))
     assert problem in line
 
 
 def test_missing_config_file_is_explained(tmp_path: Path) -> None:
-    assert "cannot be read" in problems_of(config.read_config_json, tmp_path / "config.json")[0]
+    assert "cannot be read" in problems_of(config_files.read_config_json, tmp_path / "config.json")[0]
+
+
+@pytest.mark.parametrize(("num_cities", "group_size"), [(3, 3), (5, 5), (16, 16), (100, 16)])
+def test_default_group_fits_the_number_of_cities(num_cities: int, group_size: int) -> None:
+    made = config_files.build_config({"problem.num_cities": num_cities})
+    assert made.selfplay.group_size == group_size
+    assert config_files.config_from_dict(made.to_dict(), "a file") == made
+
+
+def test_group_size_that_is_given_is_kept() -> None:
+    assert config_files.build_config({"selfplay.group_size": 4}).selfplay.group_size == 4
 
 
 def test_differences_name_old_new_and_whether_fixed() -> None:
-    new = config.build_config({"network.num_layers": 4, "learner.learning_rate": 0.5})
-    assert config.differences(Config(), new) == [
+    new = config_files.build_config({"network.num_layers": 4, "learner.learning_rate": 0.5})
+    assert config_files.differences(Config(), new) == [
         ("network.num_layers", 3, 4, True),
         ("learner.learning_rate", 0.001, 0.5, False),
     ]
-    assert config.differences(new, new) == []
+    assert config_files.differences(new, new) == []
 
 
 def test_hash_follows_the_fixed_settings_only() -> None:
-    base = config.config_hash(Config())
-    assert config.config_hash(config.build_config({"learner.learning_rate": 0.5, "selfplay.num_actors": 3})) == base
-    assert config.config_hash(config.build_config({"network.num_layers": 4})) != base
+    base = config_files.config_hash(Config())
+    other = config_files.build_config({"learner.learning_rate": 0.5, "selfplay.num_actors": 3})
+    assert config_files.config_hash(other) == base
+    assert config_files.config_hash(config_files.build_config({"network.num_layers": 4})) != base
     assert len(base) == 16
     assert int(base, 16) >= 0

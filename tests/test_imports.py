@@ -15,10 +15,10 @@ ROOT = Path(next(iter(tspmz.__path__)))
 
 LEVELS = (
     ("errors",),
-    ("config", "types", "rng", "shared"),
+    ("config", "config_files", "types", "rng", "shared"),
     ("weights", "stats", "display", "tensorboard", "control", "settings"),
     ("tsp", "search", "replay"),
-    ("process", "rundir", "checkpoint", "channels"),
+    ("process", "console", "children", "rundir", "checkpoint", "channels"),
     ("network",),
     ("loss", "learner", "selfplay"),
     ("decode", "evaluate", "actor", "training", "recorder", "evaluator"),

@@ -18,10 +18,22 @@ from tspmz.process import enter_child
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, play_groups
 from tspmz.settings import network_settings, search_settings
+from tspmz.stats import StatsRow
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 _POLL_SECONDS = 0.02
+
+
+class _BeatingClock:
+    """Stage times of self-play into a row; each is also a sign of life: one batch of games can take minutes."""
+
+    def __init__(self, row: StatsRow) -> None:
+        self._row = row
+
+    def add(self, name: str, value: float) -> None:
+        self._row.add(name, value)
+        self._row.beat()
 
 
 class Actor:
@@ -39,6 +51,7 @@ class Actor:
         self.weights_version = -1
         self._channels = channels
         self._row = channels.stats.row("actor", index)
+        self._clock = _BeatingClock(self._row)
         self._writer = channels.ring.writer(index)
         self._count = selfplay.groups_in_parallel
         self._temperature = selfplay.temperature
@@ -68,7 +81,7 @@ class Actor:
         first = self._channels.ring.next_group_id(self.index)
         groups = play_groups(
             self._model, self._search, self._source, first, self._count, self.weights_version,
-            temperature=self._temperature, temperature_threshold=self._temperature_threshold, clock=self._row,
+            temperature=self._temperature, temperature_threshold=self._temperature_threshold, clock=self._clock,
         )
         with self._row.timed("write_seconds"):
             for group in groups:

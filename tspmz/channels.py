@@ -32,9 +32,12 @@ class Channels(NamedTuple):
 
 
 def slots_per_actor(config: Config) -> int:
-    """Ring slots of one actor: its share of the window, at least two batches of what it plays at a time."""
+    """Ring slots of one actor: its share of the window, at least two batches of what it plays at a time.
+
+    With fewer, an actor would overwrite groups before learner and recorder can see them.
+    """
     share = -(-config.replay.capacity_groups // config.selfplay.num_actors)
-    return max(share, 2)
+    return max(share, 2 * config.selfplay.groups_in_parallel)
 
 
 def open_channels(config: Config, num_weights: int, weights_version: int = 0, elapsed_before: float = 0.0) -> Channels:

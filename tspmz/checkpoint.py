@@ -24,6 +24,10 @@ class CheckpointError(TspmzError):
     """A checkpoint is missing, damaged, or of another kind; the message says which file and why."""
 
 
+class NewerCheckpointError(CheckpointError):
+    """A checkpoint was written by a newer version of the program: whole, but not for this one."""
+
+
 def checkpoint_path(directory: Path, train_steps: int) -> Path:
     """File of the checkpoint at a train step."""
     return directory / f"checkpoint-{train_steps:010d}.pt"
@@ -79,8 +83,9 @@ def load_checkpoint(path: Path, files: FileSystem | None = None) -> dict[str, An
     if not isinstance(state, dict) or not isinstance(state.get("schema_version"), int):
         raise CheckpointError(f"{path}: not a checkpoint of tspmz (no schema version)")
     if state["schema_version"] > SCHEMA_VERSION:
-        raise CheckpointError(
-            f"{path}: checkpoint schema {state['schema_version']} is newer than this tspmz reads ({SCHEMA_VERSION})"
+        raise NewerCheckpointError(
+            f"{path}: checkpoint schema {state['schema_version']} is newer than this tspmz reads ({SCHEMA_VERSION}): "
+            f"update tspmz"
         )
     return state
 
@@ -92,21 +97,32 @@ def load_latest(directory: Path, files: FileSystem | None = None) -> tuple[dict[
         Its state, its file, and a line for each newer one that was refused.
 
     Raises:
+        NewerCheckpointError: a newer version of the program wrote one; going back behind it would lose work.
         CheckpointError: there is none; names every file that was refused.
     """
     refused: list[str] = []
     for path in reversed(list_checkpoints(directory, files)):
         try:
             return load_checkpoint(path, files), path, refused
+        except NewerCheckpointError:
+            raise
         except CheckpointError as error:
             refused.append(str(error))
     reason = "; ".join(refused) if refused else "the directory holds none"
     raise CheckpointError(f"no checkpoint in {directory} can be used: {reason}")
 
 
-def tidy(directory: Path, files: FileSystem | None = None) -> None:
-    """Remove temporary files of writers that were killed."""
-    remove_temporaries(files or FileSystem(), directory)
+def tidy(directory: Path, newest_good: Path, files: FileSystem | None = None) -> None:
+    """Make the checkpoint that a run goes on from the newest one: refused ones get another name, none is removed.
+
+    Else a damaged file would count among the newest that `save_checkpoint` keeps. Temporary files of writers that
+    were killed go.
+    """
+    files = files or FileSystem()
+    for path in list_checkpoints(directory, files):
+        if path.name > newest_good.name:
+            files.replace(path, path.with_name(f"{path.name}.refused"))
+    remove_temporaries(files, directory)
 
 
 def _payload(path: Path, files: FileSystem) -> bytes:

@@ -1,17 +1,15 @@
-"""The one model of every setting: defaults, meaning, range, source; files, overrides, validation, differences."""
+"""The one model of every setting: default, meaning, range, source, and the rules between settings."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
-from pathlib import Path
 from typing import Any, get_type_hints
+
+LARGEST_DEFAULT_GROUP = 16
 
 
 class ConfigError(ValueError):
@@ -66,10 +64,19 @@ class ProblemConfig:
 class NetworkConfig:
     """Representation, dynamics and prediction."""
 
+    kind: str = _setting(
+        "attention", "the network; resnet and fullyconnected work for the number of cities they are made for only",
+        choices=("attention", "resnet", "fullyconnected"), source="MuZero, appendix F (the latter two)", fixed=True,
+    )
     embedding_dim: int = _setting(64, "width D of city embeddings and latents", low=8, high=1024, fixed=True)
     num_layers: int = _setting(3, "attention layers of the instance encoder", low=1, high=24, fixed=True)
     num_heads: int = _setting(4, "attention heads; must divide embedding_dim", low=1, high=64, fixed=True)
-    feedforward_dim: int = _setting(256, "hidden width of the encoder's feed-forward layers", low=8, high=8192, fixed=True)
+    feedforward_dim: int = _setting(
+        256, "hidden width of the encoder's feed-forward layers", low=8, high=8192, fixed=True
+    )
+    resnet_blocks: int = _setting(2, "residual blocks of each tower (resnet)", low=1, high=64, fixed=True)
+    resnet_channels: int = _setting(16, "channels of the residual blocks (resnet)", low=1, high=1024, fixed=True)
+    fc_hidden: int = _setting(64, "width of the hidden layers (fullyconnected)", low=1, high=8192, fixed=True)
     tanh_clipping: float = _setting(
         10.0, "policy logits are clipping * tanh(score)", low=0.1, high=1000.0,
         source="Bello et al. 2016, appendix; Kool et al. 2019, eq. 7", fixed=True,
@@ -97,7 +104,7 @@ class SearchConfig:
     discount: float = _setting(1.0, "per-step factor of future rewards", low=0.0, high=1.0)
     gumbel_scale: float = _setting(1.0, "scale of the Gumbel noise at the root", low=0.0, high=10.0)
     value_scale: float = _setting(
-        0.4, "c_scale of the completed Q values", low=0.0, high=100.0, source="Gumbel MuZero, eq. 8"
+        0.03, "c_scale of the completed Q values", low=0.0, high=100.0, source="Gumbel MuZero, eq. 8"
     )
     maxvisit_init: float = _setting(
         50.0, "c_visit of the completed Q values", low=0.0, high=10_000.0, source="Gumbel MuZero, eq. 8"
@@ -119,7 +126,8 @@ class SelfPlayConfig:
 
     num_actors: int = _setting(1, "actor processes", low=1, high=1024)
     group_size: int = _setting(
-        16, "episodes G on one instance, each from another start; at most num_cities", low=1, high=1000, fixed=True
+        0, "episodes G on one instance, each from another start; at most num_cities; 0 = min(16, num_cities)",
+        low=0, high=1000, fixed=True,
     )
     groups_in_parallel: int = _setting(16, "groups that one actor plays in lock-step", low=1, high=4096)
     temperature: float = _setting(
@@ -135,17 +143,20 @@ class SelfPlayConfig:
 class ReplayConfig:
     """Ring, sampling, targets and sealed segments."""
 
-    capacity_groups: int = _setting(512, "groups the replay window holds", low=1, high=10_000_000)
+    capacity_groups: int = _setting(128, "groups the replay window holds", low=1, high=10_000_000)
     min_groups: int = _setting(64, "groups in the window before the first train step", low=1, high=10_000_000)
     samples_per_insert: float = _setting(
-        6.0, "episodes sampled for training per episode played", low=0.01, high=1000.0, source="Reverb, SampleToInsertRatio"
+        3.0, "episodes sampled for training per episode played", low=0.01, high=1000.0,
+        source="Reverb, SampleToInsertRatio"
     )
     error_buffer_groups: int = _setting(
         48, "(groups) how far play and training may run ahead of that ratio", low=1, high=1_000_000
     )
     sampling: str = _setting("prioritized", "how groups are drawn", choices=("prioritized", "uniform"))
     priority_exponent: float = _setting(0.6, "alpha of prioritized sampling", low=0.0, high=2.0, source="PER, eq. 1")
-    importance_exponent: float = _setting(0.4, "beta of importance weights", low=0.0, high=1.0, source="PER, section 3.4")
+    importance_exponent: float = _setting(
+        0.4, "beta of importance weights", low=0.0, high=1.0, source="PER, section 3.4"
+    )
     policy_target: str = _setting(
         "advantage", "what the policy learns: visit counts, Gumbel's improved policy, or the moves played, weighted "
         "by exp(advantage within the group / advantage_temperature)",
@@ -153,14 +164,21 @@ class ReplayConfig:
         source="MuZero, section 3; Gumbel MuZero, section 4; AWR, algorithm 1",
     )
     advantage_temperature: float = _setting(
-        0.02, "temperature of the advantage weight (advantage = relative to the group's mean length)", low=1e-4, high=100.0,
+        0.02, "temperature of the advantage weight (advantage = relative to the group's mean length)",
+        low=1e-4, high=100.0,
         source="AWR, eq. 8",
     )
     advantage_weight_cap: float = _setting(20.0, "largest advantage weight", low=1.0, high=1e6, source="AWR, section 5")
+    advantage_baseline: float = _setting(
+        1.0, "share of the group's mean advantage weight taken off: above 0, worse episodes are learned to be avoided",
+        low=0.0, high=1.0,
+    )  # fmt: skip
     td_steps: int = _setting(
         0, "n of the n-step value target; 0 = Monte-Carlo return", low=0, high=1000, source="MuZero, appendix G"
     )
-    segment_groups: int = _setting(2048, "a segment is sealed after that many groups of an actor", low=1, high=1_000_000)
+    segment_groups: int = _setting(
+        2048, "a segment is sealed after that many groups of an actor", low=1, high=1_000_000
+    )
     segment_seconds: float = _setting(30.0, "(s) a segment is sealed after that time", low=0.1, high=86_400.0)
     keep_groups: int = _setting(
         0, "groups kept on disk; older segments are removed; 0 = twice capacity_groups", low=0, high=10**9
@@ -171,18 +189,29 @@ class ReplayConfig:
 class LearnerConfig:
     """Training."""
 
-    device: str = _setting("auto", "where the learner runs; auto = cuda when there is one", choices=("auto", "cpu", "cuda"))
+    device: str = _setting(
+        "auto", "where the learner runs; auto = cuda when there is one", choices=("auto", "cpu", "cuda")
+    )
     threads: int = _setting(1, "compute threads of the learner on the CPU", low=1, high=1024)
-    batch_groups: int = _setting(8, "groups in a batch", low=1, high=65_536)
-    unroll_steps: int = _setting(1, "dynamics steps K in the training unroll", low=0, high=100, source="MuZero, section 3")
+    batch_groups: int = _setting(16, "groups in a batch", low=1, high=65_536)
+    unroll_steps: int = _setting(
+        1, "dynamics steps K in the training unroll", low=0, high=100, source="MuZero, section 3"
+    )
     positions: int = _setting(0, "positions trained per episode of a batch; 0 = all", low=0, high=1000)
+    unroll_positions: int = _setting(
+        5, "positions per episode of a batch that are unrolled in the learned model; 0 = all", low=0, high=1000
+    )
     learning_rate: float = _setting(1e-3, "peak learning rate", low=0.0, high=10.0)
     warmup_steps: int = _setting(200, "train steps of linear warm-up", low=0, high=10**9)
-    decay_fraction: float = _setting(0.7, "share of the run over which the rate falls to final_rate_fraction", low=0.0, high=1.0)
-    final_rate_fraction: float = _setting(0.02, "last learning rate / peak learning rate", low=0.0, high=1.0)
+    decay_fraction: float = _setting(
+        0.4, "share of the run over which the rate falls to final_rate_fraction", low=0.0, high=1.0
+    )
+    final_rate_fraction: float = _setting(0.05, "last learning rate / peak learning rate", low=0.0, high=1.0)
     weight_decay: float = _setting(1e-4, "AdamW weight decay", low=0.0, high=10.0, source="Loshchilov and Hutter 2019")
     max_grad_norm: float = _setting(1.0, "gradients are scaled down to this norm", low=1e-6, high=1e6)
-    value_loss_weight: float = _setting(0.25, "weight of the value loss", low=0.0, high=1000.0, source="MuZero Reanalyze, appendix")
+    value_loss_weight: float = _setting(
+        0.25, "weight of the value loss", low=0.0, high=1000.0, source="MuZero Reanalyze, appendix"
+    )
     reward_loss_weight: float = _setting(1.0, "weight of the reward loss", low=0.0, high=1000.0)
     entropy_bonus: float = _setting(0.0, "weight of the policy's entropy", low=0.0, high=100.0)
     dynamics_gradient_scale: float = _setting(
@@ -193,7 +222,9 @@ class LearnerConfig:
     checkpoint_seconds: float = _setting(60.0, "(s) between two checkpoints", low=0.1, high=86_400.0)
     checkpoint_every: int = _setting(0, "train steps between two checkpoints; 0 = by time only", low=0, high=10**9)
     keep_checkpoints: int = _setting(3, "checkpoints kept", low=2, high=1000)
-    max_bad_steps: int = _setting(20, "train steps in a row with a non-finite loss or gradient before the run stops", low=1, high=10**6)
+    max_bad_steps: int = _setting(
+        20, "train steps in a row with a non-finite loss or gradient before the run stops", low=1, high=10**6
+    )
 
 
 @dataclass(frozen=True)
@@ -202,7 +233,9 @@ class EvaluationConfig:
 
     num_instances: int = _setting(256, "held-out instances", low=1, high=10_000)
     interval_seconds: float = _setting(30.0, "(s) between two evaluations; 0 = no evaluator", low=0.0, high=86_400.0)
-    instance_seed: int = _setting(4321, "seed of the held-out instances (never drawn in self-play)", low=0, high=2**32 - 1)
+    instance_seed: int = _setting(
+        4321, "seed of the held-out instances (never drawn in self-play)", low=0, high=2**32 - 1
+    )
     num_pictures: int = _setting(4, "tours drawn at each evaluation", low=0, high=64)
 
 
@@ -211,12 +244,22 @@ class RunConfig:
     """The run as a whole."""
 
     seed: int = _setting(0, "seed of every random stream of the run", low=0, high=2**63 - 1, fixed=True)
-    minutes: float = _setting(0.0, "(min) training time, earlier parts of a resumed run included; 0 = no bound", low=0.0, high=1e7)
-    train_steps: int = _setting(0, "train steps, earlier parts of a resumed run included; 0 = no bound", low=0, high=10**12)
-    mode: str = _setting("parallel", "processes, or everything in turn in one (reproducible)", choices=("parallel", "serial"))
+    minutes: float = _setting(
+        0.0, "(min) training time, earlier parts of a resumed run included; 0 = no bound", low=0.0, high=1e7
+    )
+    train_steps: int = _setting(
+        0, "train steps, earlier parts of a resumed run included; 0 = no bound", low=0, high=10**12
+    )
+    mode: str = _setting(
+        "parallel", "processes, or everything in turn in one (reproducible)", choices=("parallel", "serial")
+    )
     shm_dir: str = _setting("", "directory for shared memory; empty = anonymous memory without a size limit")
-    heartbeat_seconds: float = _setting(60.0, "(s) a process silent for longer is ended and restarted", low=1.0, high=86_400.0)
-    max_restarts: int = _setting(5, "restarts of actors within restart_window_seconds before the run stops", low=0, high=10_000)
+    heartbeat_seconds: float = _setting(
+        60.0, "(s) a process silent for longer is ended and restarted", low=1.0, high=86_400.0
+    )
+    max_restarts: int = _setting(
+        5, "restarts of actors within restart_window_seconds before the run stops", low=0, high=10_000
+    )
     restart_window_seconds: float = _setting(60.0, "(s) window in which restarts are counted", low=1.0, high=86_400.0)
     log_seconds: float = _setting(5.0, "(s) between two points of the TensorBoard curves", low=0.1, high=3600.0)
     tensorboard: bool = _setting(True, "write TensorBoard events")
@@ -224,7 +267,10 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting of a run, by role. Build with `load_config`; `validate` has then passed."""
+    """Every setting of a run, by role. Build with `config_files.build_config`; `validate` has then passed.
+
+    A `selfplay.group_size` of 0 is replaced by the number it stands for, so that no user of a Config meets it.
+    """
 
     problem: ProblemConfig = dataclasses.field(default_factory=ProblemConfig)
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
@@ -235,13 +281,18 @@ class Config:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
+    def __post_init__(self) -> None:
+        if self.selfplay.group_size == 0:
+            size = min(LARGEST_DEFAULT_GROUP, self.problem.num_cities)
+            object.__setattr__(self, "selfplay", dataclasses.replace(self.selfplay, group_size=size))
+
     def validate(self) -> None:
         """Check every range and every rule between settings.
 
         Raises:
             ConfigError: names all problems at once.
         """
-        problems = [problem for key, field, value in _walk(self) for problem in _check_range(key, field, value)]
+        problems = [problem for key, field, value in walk(self) for problem in _check_range(key, field, value)]
         if not problems:
             problems = _check_rules(self)
         if problems:
@@ -252,7 +303,7 @@ class Config:
         return dataclasses.asdict(self)
 
 
-def _walk(config: Config) -> list[tuple[str, dataclasses.Field[Any], Any]]:
+def walk(config: Config) -> list[tuple[str, dataclasses.Field[Any], Any]]:
     """Every setting as (dotted key, field, value)."""
     rows = []
     for section in dataclass_fields(config):
@@ -277,7 +328,7 @@ def _check_range(key: str, field: dataclasses.Field[Any], value: Any) -> list[st
 def _check_rules(config: Config) -> list[str]:
     """Rules that tie settings to one another."""
     problems = []
-    if config.network.embedding_dim % config.network.num_heads:
+    if config.network.kind == "attention" and config.network.embedding_dim % config.network.num_heads:
         problems.append(
             f"network.num_heads = {config.network.num_heads}: must divide network.embedding_dim = "
             f"{config.network.embedding_dim}"
@@ -311,7 +362,7 @@ def _check_rules(config: Config) -> list[str]:
 
 def settings() -> dict[str, dataclasses.Field[Any]]:
     """Every setting by its dotted key, in the order of the sections."""
-    return {key: field for key, field, _ in _walk(Config())}
+    return {key: field for key, field, _ in walk(Config())}
 
 
 def setting_type(key: str) -> type:
@@ -326,163 +377,6 @@ def setting_type(key: str) -> type:
     return get_type_hints(type(getattr(Config(), section)))[name]  # type: ignore[no-any-return]
 
 
-def parse_value(key: str, text: str) -> Any:
-    """The value that `text` means for `key`, by the key's type.
-
-    Raises:
-        ConfigError: unknown key, or text that is no such value.
-    """
-    try:
-        kind = setting_type(key)
-    except KeyError:
-        raise ConfigError([unknown_key_message(key)]) from None
-    if kind is bool:
-        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-        if text.lower() in words:
-            return words[text.lower()]
-        raise ConfigError([f"{key} = {text!r}: must be true or false"])
-    try:
-        return kind(text)
-    except ValueError:
-        raise ConfigError([f"{key} = {text!r}: must be {'a whole number' if kind is int else 'a number'}"]) from None
-
-
-def unknown_key_message(key: str) -> str:
-    """One line that names the unknown key and the nearest known ones."""
-    import difflib
-
-    known = list(settings())
-    near = difflib.get_close_matches(key, known, n=3) or [k for k in known if k.split(".")[-1] == key.split(".")[-1]]
-    hint = f"; did you mean {', '.join(near)}?" if near else "; tspmz-train --list-settings prints all keys"
-    return f"{key}: unknown setting{hint}"
-
-
-def _coerce(key: str, value: Any) -> tuple[Any, str | None]:
-    """Value from a file brought to the key's type, or a problem line."""
-    kind = setting_type(key)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value), None
-    if type(value) is not kind:
-        return value, f"{key} = {value!r}: must be of type {kind.__name__}, not {type(value).__name__}"
-    return value, None
-
-
-def _flatten(tree: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], list[str]]:
-    flat: dict[str, Any] = {}
-    problems: list[str] = []
-    for section, entries in tree.items():
-        if not isinstance(entries, Mapping):
-            problems.append(f"{origin}: {section}: settings stand in sections, such as [search]")
-            continue
-        for name, value in entries.items():
-            key = f"{section}.{name}"
-            if key not in settings():
-                problems.append(f"{origin}: {unknown_key_message(key)}")
-                continue
-            flat[key], problem = _coerce(key, value)
-            if problem:
-                problems.append(f"{origin}: {problem}")
-    return flat, problems
-
-
-def build_config(values: Mapping[str, Any]) -> Config:
-    """Config from dotted keys; unnamed keys keep their defaults.
-
-    Raises:
-        ConfigError: all problems at once.
-    """
-    sections: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        section, name = key.split(".")
-        sections.setdefault(section, {})[name] = value
-    default = Config()
-    parts = {name: dataclasses.replace(getattr(default, name), **entries) for name, entries in sections.items()}
-    config = dataclasses.replace(default, **parts)
-    config.validate()
-    return config
-
-
-def load_config(
-    files: Iterable[Path] = (), overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
-) -> Config:
-    """Config from TOML files, then `values` (dotted keys), then `key=value` texts; later ones win.
-
-    Raises:
-        ConfigError: every problem of every source at once.
-    """
-    return build_config(collect_values(files, overrides, values))
-
-
-def collect_values(
-    files: Iterable[Path] = (), overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The dotted keys that files, `values` and `key=value` texts set, merged; not yet validated together.
-
-    Raises:
-        ConfigError: every problem of every source at once.
-    """
-    merged: dict[str, Any] = {}
-    problems: list[str] = []
-    for path in files:
-        try:
-            flat, wrong = _flatten(tomllib.loads(Path(path).read_text(encoding="utf-8")), str(path))
-        except OSError as error:
-            flat, wrong = {}, [f"{path}: cannot be read: {error.strerror}"]
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            flat, wrong = {}, [f"{path}: not a TOML file: {error}"]
-        merged.update(flat)
-        problems += wrong
-    merged.update(values or {})
-    for text in overrides:
-        key, separator, value = text.partition("=")
-        if not separator:
-            problems.append(f"--set {text}: must read key=value")
-            continue
-        try:
-            merged[key.strip()] = parse_value(key.strip(), value.strip())
-        except ConfigError as error:
-            problems += [f"--set {text}: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigError(problems)
-    return merged
-
-
-def config_from_dict(tree: Mapping[str, Any], origin: str) -> Config:
-    """Config from nested dictionaries, as `Config.to_dict` makes them (config.json, a checkpoint).
-
-    Raises:
-        ConfigError: every problem at once.
-    """
-    flat, problems = _flatten(tree, origin)
-    if problems:
-        raise ConfigError(problems)
-    return build_config(flat)
-
-
-def read_config_json(path: Path) -> Config:
-    """Config of a run directory's `config.json`.
-
-    Raises:
-        ConfigError: unreadable or wrong.
-    """
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
-    except ValueError as error:
-        raise ConfigError([f"{path}: not a JSON file: {error}"]) from None
-    if not isinstance(tree, dict) or not isinstance(tree.get("config"), dict):
-        raise ConfigError([f"{path}: not a tspmz run (no \"config\")"])
-    return config_from_dict(tree["config"], str(path))
-
-
-def differences(old: Config, new: Config) -> list[tuple[str, Any, Any, bool]]:
-    """Settings that differ, as (key, old value, new value, fixed)."""
-    rows = zip(_walk(old), _walk(new), strict=True)
-    return [(key, a, b, bool(field.metadata["fixed"])) for (key, field, a), (_, _, b) in rows if a != b]
-
-
-def config_hash(config: Config) -> str:
-    """16 hex digits over the fixed settings: equal hashes can share weights and stored episodes."""
-    fixed = {key: value for key, field, value in _walk(config) if field.metadata["fixed"]}
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+def section_types() -> dict[str, type]:
+    """The dataclass of each section by its name."""
+    return get_type_hints(Config)

@@ -52,7 +52,7 @@ def greedy_tours(network: Network, coordinates: Float32, starts: Int64, device: 
             legal = torch.from_numpy(env.legal_actions(state)).to(device)
             current = torch.from_numpy(state.current).to(device)
             embeddings = network.representation(context, first, current, legal.float())
-            policy_logits, _ = network.prediction(context, embeddings, legal_bias(legal))
+            policy_logits, _ = network.prediction(context, embeddings, current, legal_bias(legal))
             actions = policy_logits.argmax(dim=-1).cpu().numpy()
             state, _ = env.step(state, actions)
             out[:, :, t] = actions

@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tspmz.checkpoint import load_checkpoint, load_latest
-from tspmz.config import Config, config_from_dict
-from tspmz.decode import SearchFactory, decode
+from tspmz.config import Config
+from tspmz.config_files import config_from_dict
+from tspmz.decode import SearchFactory
+from tspmz.decode import decode as decode_tours
 from tspmz.errors import UsageError
 from tspmz.network.build import Network, build_network
 from tspmz.rundir import CHECKPOINTS
 from tspmz.search import BatchedSearch
 from tspmz.settings import network_settings, search_settings
 from tspmz.training import learner_device
-from tspmz.tsp import reference
+from tspmz.tsp import reference as solvers
 from tspmz.tsp.instances import load_instances
 from tspmz.types import Float32
 
@@ -76,11 +78,11 @@ def evaluate(
     source: Path,
     instances: str,
     *,
-    decode_with: str = "greedy",
+    decode: str = "greedy",
     simulations: int | None = None,
     starts: int = 1,
     augment: int = 1,
-    reference_source: str = "lkh",
+    reference: str = "lkh",
     device: str = "auto",
 ) -> dict[str, Any]:
     """Decode every instance and compare with reference lengths.
@@ -88,11 +90,11 @@ def evaluate(
     Args:
         source: run directory or checkpoint.
         instances: as for `tsp.instances.load_instances`.
-        decode_with: `greedy` or `search`.
+        decode: `greedy` or `search`.
         simulations: per move, for `search`; None = as trained.
         starts: tours per instance and symmetry; the best counts.
         augment: 1 or 8 symmetries; the best counts.
-        reference_source: `lkh`, `exact`, `none`, or a `.npy` file with the lengths `[I]`.
+        reference: `lkh`, `exact`, `none`, or a `.npy` file with the lengths `[I]`.
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
@@ -108,17 +110,17 @@ def evaluate(
     num_instances, num_cities, _ = found.coordinates.shape
     if starts > num_cities:
         raise UsageError(f"--starts {starts}: the instances have only {num_cities} cities")
-    make_search = search_factory(agent.config, simulations) if decode_with == "search" else None
-    references = reference_lengths(found.coordinates, reference_source)
+    make_search = search_factory(agent.config, simulations) if decode == "search" else None
+    references = reference_lengths(found.coordinates, reference)
     started = time.perf_counter()
-    decoded = decode(
+    decoded = decode_tours(
         agent.network, found.coordinates, num_starts=starts, augment=augment, make_search=make_search, device=agent.device
     )
     seconds = time.perf_counter() - started
     result: dict[str, Any] = {
         "instances": num_instances,
         "cities": num_cities,
-        "decode": decode_with,
+        "decode": decode,
         "simulations": (simulations or agent.config.search.num_simulations) if make_search else 0,
         "starts": starts,
         "augment": augment,
@@ -130,7 +132,7 @@ def evaluate(
         "device": agent.device,
         "source": str(source),
         "train_steps": agent.train_steps,
-        "reference": reference_source,
+        "reference": reference,
     }
     if references is not None:
         result["reference_length_mean"] = float((references * found.scales).mean())
@@ -149,7 +151,7 @@ def reference_lengths(coordinates: Float32, source: str) -> np.ndarray | None:
     if source == "none":
         return None
     if source in ("lkh", "exact"):
-        return reference.reference_lengths(coordinates, source, reference.default_cache_dir())  # type: ignore[arg-type]
+        return solvers.reference_lengths(coordinates, source, solvers.default_cache_dir())  # type: ignore[arg-type]
     path = Path(source)
     if path.suffix != ".npy":
         raise UsageError(f"--reference {source}: must be lkh, exact, none or a .npy file with one length per instance")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from tspmz.types import Float32
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
 _MULTI_STARTS = 20
+_INSTANCES_AT_ONCE = 32
 
 
 class Evaluation(NamedTuple):
@@ -65,15 +67,24 @@ class HeldOut(NamedTuple):
     source: str
 
 
-def held_out_instances(config: Config) -> HeldOut:
-    """Draw and solve the held-out instances; with LKH where elkai is installed, else by farthest insertion."""
+def held_out_instances(config: Config, beat: Callable[[], None]) -> HeldOut:
+    """Draw and solve the held-out instances; with LKH where elkai is installed, else by farthest insertion.
+
+    Args:
+        config: the run's settings.
+        beat: called after each instance: many large ones take minutes.
+    """
     rng = generator_for(config.evaluation.instance_seed, "evaluation")
     problem = config.problem
     coordinates = generators.generate(
         problem.distribution, rng, config.evaluation.num_instances, problem.num_cities, problem.num_clusters
     )
     try:
-        found, lengths = reference.solve_lkh(coordinates)
+        solved = []
+        for one in coordinates:
+            solved.append(reference.solve_lkh(one[None]))
+            beat()
+        found, lengths = (np.concatenate(parts) for parts in zip(*solved, strict=True))
         return HeldOut(coordinates, lengths, found, "lkh")
     except reference.ReferenceSolverError as error:
         _LOG.warning("evaluator: gaps are against farthest insertion: %s", error)
@@ -99,7 +110,7 @@ class Evaluator:
         self._network = build_network(0, **network_settings(config)).eval()
         self._flat = np.empty(num_weights(self._network), np.float32)
         self._version = -1
-        self._held_out = held_out_instances(config)
+        self._held_out = held_out_instances(config, self._row.beat)
         self._log_baselines()
 
     def _log_baselines(self) -> None:
@@ -126,8 +137,8 @@ class Evaluator:
         load_flat_weights(self._network, self._flat)
         train_steps = int(self._channels.stats.row("learner").get("train_steps"))
         points, lengths = self._held_out.coordinates, self._held_out.lengths
-        greedy = decode(self._network, points)
-        multi = decode(self._network, points, num_starts=self._starts)
+        greedy = self._decode(points, 1)
+        multi = self._decode(points, self._starts)
         result = Evaluation(
             train_steps,
             greedy,
@@ -138,6 +149,14 @@ class Evaluator:
         )
         self._report(result)
         return result
+
+    def _decode(self, points: Float32, num_starts: int) -> Decoded:
+        """As `decode`, with signs of life between a few instances."""
+        parts = []
+        for start in range(0, len(points), _INSTANCES_AT_ONCE):
+            parts.append(decode(self._network, points[start : start + _INSTANCES_AT_ONCE], num_starts=num_starts))
+            self._row.beat()
+        return Decoded(np.concatenate([p.tours for p in parts]), np.concatenate([p.lengths for p in parts]))
 
     def _report(self, result: Evaluation) -> None:
         row = self._row
@@ -171,7 +190,8 @@ class Evaluator:
 
     def _draw(self, result: Evaluation, ratios: np.ndarray) -> None:
         shown = slice(0, self._pictures)
-        titles = [f"{length:.3f} ({100 * gap:+.1f} %)" for length, gap in zip(result.greedy.lengths[shown], ratios[shown], strict=True)]
+        pairs = zip(result.greedy.lengths[shown], ratios[shown], strict=True)
+        titles = [f"{length:.3f} ({100 * gap:+.1f} %)" for length, gap in pairs]
         picture = plots.draw_tours(
             self._held_out.coordinates[shown], result.greedy.tours[shown], titles, self._held_out.tours[shown]
         )

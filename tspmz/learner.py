@@ -12,7 +12,7 @@ from tspmz.loss import Losses, LossInputs, unroll_loss
 from tspmz.network.build import Network
 from tspmz.rng import generator_for
 from tspmz.tsp import symmetry
-from tspmz.types import Batch, Float64
+from tspmz.types import Batch, Float64, Int64
 
 
 class StepReport(NamedTuple):
@@ -74,6 +74,7 @@ class Learner:
         max_grad_norm: float,
         unroll_steps: int,
         positions: int,
+        unroll_positions: int,
         value_loss_weight: float,
         reward_loss_weight: float,
         entropy_bonus: float,
@@ -88,6 +89,7 @@ class Learner:
         self.bad_steps_in_a_row = 0
         self._seed = seed
         self._positions = positions
+        self._unroll_positions = unroll_positions
         self._augment = augment
         self._max_grad_norm = max_grad_norm
         self._schedule = {
@@ -132,20 +134,19 @@ class Learner:
         coordinates = batch.coordinates
         if self._augment:
             coordinates = symmetry.apply_each(coordinates, rng.integers(8, size=len(coordinates)))
-        moves = batch.rewards.shape[2]
-        count = min(self._positions, moves) if self._positions else moves
-        positions = np.arange(moves)[None].repeat(len(coordinates), axis=0)
-        if count < moves:
-            positions = np.sort(rng.permuted(positions, axis=1)[:, :count], axis=1)
+        positions = _draw(rng, len(coordinates), batch.rewards.shape[2], self._positions)
+        unrolled = _draw(rng, len(coordinates), positions.shape[1], self._unroll_positions)
         return LossInputs(
             coordinates=self._to_device(coordinates),
             tours=self._to_device(batch.tours),
             rewards=self._to_device(batch.rewards),
+            prior_log_probs=self._to_device(batch.prior_log_probs),
             value_targets=self._to_device(batch.value_targets),
             policy_targets=None if batch.policy_targets is None else self._to_device(batch.policy_targets),
             policy_weights=self._to_device(batch.policy_weights),
             importance_weights=self._to_device(batch.importance_weights),
             positions=self._to_device(positions),
+            unrolled=self._to_device(unrolled),
         )
 
     def _to_device(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
@@ -172,6 +173,14 @@ class Learner:
         self.train_steps = int(state["train_steps"])
         self.attempts = int(state["attempts"])
         self.bad_steps_in_a_row = int(state["bad_steps_in_a_row"])
+
+
+def _draw(rng: np.random.Generator, rows: int, total: int, count: int) -> Int64:
+    """`[rows, count]` int64: in each row `count` of `0 .. total - 1` in order, without repetition; 0 = all."""
+    everything = np.arange(total)[None].repeat(rows, axis=0)
+    if not 0 < count < total:
+        return everything
+    return np.sort(rng.permuted(everything, axis=1)[:, :count], axis=1)
 
 
 def _decay_groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,9 @@ from tspmz.network.attention import legal_bias
 from tspmz.network.build import Network
 
 
+_MAX_RATIO = 2.0
+
+
 class LossInputs(NamedTuple):
     """A batch on the device. Shapes as in `types.Batch`.
 
@@ -19,21 +23,25 @@ class LossInputs(NamedTuple):
         coordinates: `[M, N, 2]` float32.
         tours: `[M, G, N]` int64.
         rewards: `[M, G, T]` float32.
+        prior_log_probs: `[M, G, T]` float32.
         value_targets: `[M, G, T + 1]` float32.
         policy_targets: `[M, G, T, N]` float32, or None where the moves played are the target.
-        policy_weights: `[M, G]` float32.
+        policy_weights: `[M, G]` float32; negative for moves to be avoided.
         importance_weights: `[M]` float32.
-        positions: `[M, P]` int64, where the unrolls start.
+        positions: `[M, P]` int64, where true states are embedded.
+        unrolled: `[M, U]` int64, which of the P positions are unrolled; None for all of them.
     """
 
     coordinates: Tensor
     tours: Tensor
     rewards: Tensor
+    prior_log_probs: Tensor
     value_targets: Tensor
     policy_targets: Tensor | None
     policy_weights: Tensor
     importance_weights: Tensor
     positions: Tensor
+    unrolled: Tensor | None = None
 
 
 class Losses(NamedTuple):
@@ -61,11 +69,13 @@ class Losses(NamedTuple):
 class _States(NamedTuple):
     """The states of one unroll step, flattened to E = G * P per instance."""
 
+    current: Tensor  # [M, E] where the episodes stand
     actions: Tensor  # [M, E] the moves played from them
     legal: Tensor  # [M, E, N] bool
     loss_mask: Tensor  # [M, E] float32, 0 past the end of the episode
     value_targets: Tensor  # [M, E]
     rewards: Tensor  # [M, E] for the moves played from them
+    prior_log_probs: Tensor  # [M, E] of the moves played from them
     policy_targets: Tensor | None  # [M, E, N]
 
 
@@ -86,27 +96,30 @@ def unroll_loss(
 ) -> Losses:
     """Loss of a batch (MuZero, eq. 1 and appendix G).
 
-    Every position is embedded from its true state (k = 0), then followed for `unroll_steps` moves in the learned
-    model. Steps k >= 1 weigh 1 / unroll_steps together. A state past the end of its episode counts for nothing.
+    Every position is embedded from its true state (k = 0); the unrolled ones are then followed for `unroll_steps`
+    moves in the learned model. Each step k >= 1 weighs 1 / unroll_steps. A state past the end of its episode counts
+    for nothing.
     """
     num_groups, group_size, num_cities = inputs.tours.shape
     order = torch.argsort(inputs.tours, dim=-1)  # [M, G, N] when each city is visited
     context = network.encode(inputs.coordinates)
-    weight = inputs.importance_weights.view(-1, 1, 1).expand(-1, group_size, inputs.positions.shape[1])
-    value_weight = weight.reshape(num_groups, -1)
-    policy_weight = (weight * inputs.policy_weights.unsqueeze(-1)).reshape(num_groups, -1)
+    value_weight, policy_weight = _weights(inputs, inputs.positions.shape[1])
 
     states = _states_at(inputs, order, 0)
     first = inputs.tours[:, :, :1].expand(-1, -1, inputs.positions.shape[1]).reshape(num_groups, -1)
-    current = _at(inputs.tours, inputs.positions).reshape(num_groups, -1)
-    embeddings = network.representation(context, first, current, states.legal.float())
+    embeddings = network.representation(context, first, states.current, states.legal.float())
     policy, value, policy_logits, values = _prediction_losses(network, context, embeddings, states)
     mask = states.loss_mask
-    policy_loss, value_loss = _mean(policy, policy_weight, mask), _mean(value, value_weight, mask)
+    policy_loss, value_loss = _policy_mean(policy, states, policy_weight), _mean(value, value_weight, mask)
     entropy = _entropy(policy_logits, (states.legal.sum(-1) > 1).float())
     errors = (values.detach() - states.value_targets) * mask
     reward_loss = torch.zeros((), device=policy_loss.device)
     reward_error = torch.zeros((), device=policy_loss.device)
+    if unroll_steps and inputs.unrolled is not None:
+        embeddings = _at(embeddings.unflatten(1, (group_size, -1)), inputs.unrolled).flatten(1, 2)
+        inputs = inputs._replace(positions=inputs.positions.gather(1, inputs.unrolled))
+        states = _states_at(inputs, order, 0)
+        value_weight, policy_weight = _weights(inputs, inputs.positions.shape[1])
     for k in range(1, unroll_steps + 1):
         before = states
         embeddings, reward_logits = network.dynamics(
@@ -115,11 +128,12 @@ def unroll_loss(
         states = _states_at(inputs, order, k)
         policy, value, _, _ = _prediction_losses(network, context, embeddings, states)
         reward = network.support.cross_entropy(reward_logits, before.rewards)
-        policy_loss = policy_loss + _mean(policy, policy_weight, states.loss_mask) / unroll_steps
+        policy_loss = policy_loss + _policy_mean(policy, states, policy_weight) / unroll_steps
         value_loss = value_loss + _mean(value, value_weight, states.loss_mask) / unroll_steps
         reward_loss = reward_loss + _mean(reward, value_weight, before.loss_mask) / unroll_steps
         predicted = network.support.to_scalar(reward_logits.detach())
-        reward_error = reward_error + _mean((predicted - before.rewards) ** 2, torch.ones_like(mask), before.loss_mask)
+        squared = (predicted - before.rewards) ** 2
+        reward_error = reward_error + _mean(squared, torch.ones_like(squared), before.loss_mask)
     total = policy_loss + value_loss_weight * value_loss + reward_loss_weight * reward_loss - entropy_bonus * entropy
     return Losses(
         total=total,
@@ -131,6 +145,12 @@ def unroll_loss(
         reward_error=(reward_error / max(unroll_steps, 1)).sqrt(),
         priorities=errors.abs().sum(-1) / mask.sum(-1),
     )
+
+
+def _weights(inputs: LossInputs, count: int) -> tuple[Tensor, Tensor]:
+    """Factors `[M, G * count]` of the value's (and reward's) and of the policy's loss."""
+    weight = inputs.importance_weights.view(-1, 1, 1).expand(-1, inputs.policy_weights.shape[1], count)
+    return weight.flatten(1), (weight * inputs.policy_weights.unsqueeze(-1)).flatten(1)
 
 
 def _at(values: Tensor, index: Tensor) -> Tensor:
@@ -150,11 +170,13 @@ def _states_at(inputs: LossInputs, order: Tensor, k: int) -> _States:
     mask = (step <= last).float().unsqueeze(1).expand(-1, order.shape[1], -1)
     targets = None if inputs.policy_targets is None else _at(inputs.policy_targets, inside).flatten(1, 2)
     return _States(
+        current=_at(inputs.tours, inside).flatten(1, 2),
         actions=_at(inputs.tours, inside + 1).flatten(1, 2),
         legal=legal.flatten(1, 2),
         loss_mask=mask.reshape(num_groups, -1),
         value_targets=_at(inputs.value_targets, inside).flatten(1, 2),
         rewards=_at(inputs.rewards, inside).flatten(1, 2),
+        prior_log_probs=_at(inputs.prior_log_probs, inside).flatten(1, 2),
         policy_targets=targets,
     )
 
@@ -163,7 +185,7 @@ def _prediction_losses(
     network: Network, context: object, embeddings: Tensor, states: _States
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Policy and value cross entropies `[M, E]`, policy logits `[M, E, N]` and values `[M, E]`."""
-    policy_logits, value_logits = network.prediction(context, embeddings, legal_bias(states.legal))
+    policy_logits, value_logits = network.prediction(context, embeddings, states.current, legal_bias(states.legal))
     if states.policy_targets is None:
         policy = F.cross_entropy(policy_logits.flatten(0, 1), states.actions.flatten(), reduction="none")
         policy = policy.view(states.actions.shape)
@@ -178,6 +200,18 @@ def _mean(values: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
     # where(), not a product alone: 0 * inf would turn an ignored entry into NaN.
     kept = torch.where(mask > 0, values * weight, torch.zeros_like(values))
     return kept.sum() / mask.sum().clamp(min=1)
+
+
+def _policy_mean(cross_entropy: Tensor, states: _States, weight: Tensor) -> Tensor:
+    """Mean policy loss: `weight * cross_entropy`, negative weights times the ratio to the policy that played.
+
+    Where a weight is negative the move shall become less likely. Its pull is multiplied by the present probability
+    over that at the time of play (at most `_MAX_RATIO`; no gradient through it), as importance sampling asks for: it
+    is balanced against the positive ones while the policy is the one that played, and fades as the move gets rare,
+    so that old moves cannot drive the logits without bound.
+    """
+    ratio = torch.exp((-cross_entropy.detach() - states.prior_log_probs).clamp(max=math.log(_MAX_RATIO)))
+    return _mean(torch.where(weight < 0, ratio * cross_entropy, cross_entropy), weight, states.loss_mask)
 
 
 def _entropy(policy_logits: Tensor, has_choice: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from tspmz.channels import Channels
 from tspmz.config import Config
+from tspmz.config_files import flat_values
 from tspmz.display import ProcessView, RunView
 from tspmz.rundir import TENSORBOARD
 from tspmz.stats import Rates, Snapshot
@@ -122,8 +123,9 @@ class Monitor:
         )
 
     def _add_point(self, view: RunView, rates: Rates, snapshot: Snapshot) -> None:
+        config = self._config
         values = {
-            "throughput/games_per_second": rates.per_second("actor", "groups_played") * self._config.selfplay.group_size,
+            "throughput/games_per_second": rates.per_second("actor", "groups_played") * config.selfplay.group_size,
             "throughput/simulations_per_second": rates.per_second("actor", "simulations"),
             "throughput/train_steps_per_second": rates.per_second("learner", "train_steps"),
             "throughput/actor_wait_share": rates.share("actor", "wait_seconds"),
@@ -133,6 +135,7 @@ class Monitor:
             "run/groups_sealed": snapshot.value("recorder", "groups_sealed"),
             "run/groups_lost": snapshot.value("recorder", "groups_lost"),
             "selfplay/tour_length": rates.mean("actor", "tour_length_sum", "groups_played"),
+            "selfplay/tree_depth": rates.mean("actor", "root_depth_sum", "groups_played"),
         }
         for role in ("actor", "learner", "recorder", "evaluator"):
             values[f"memory/{role}_mib"] = snapshot.values(role, "rss_bytes").mean() / 2**20
@@ -147,8 +150,7 @@ class Monitor:
         view = self.view(snapshot, ())
         self._add_point(view, Rates(self._last_point or snapshot, snapshot), snapshot)
         metrics = {"result/gap_greedy": view.gap_greedy, "result/gap_multi": view.gap_multi}
-        flat = {f"{section}.{key}": value for section, part in self._config.to_dict().items() for key, value in part.items()}
-        self._events.hparams(flat, {name: gap for name, gap in metrics.items() if gap == gap})
+        self._events.hparams(flat_values(self._config), {name: gap for name, gap in metrics.items() if gap == gap})
         games = snapshot.value("actor", "groups_played") * self._config.selfplay.group_size
         gaps = "not evaluated"
         if view.gap_greedy == view.gap_greedy:

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 from tspmz.channels import Channels
-from tspmz.config import Config, config_hash
+from tspmz.config import Config
+from tspmz.config_files import config_hash
 from tspmz.control import Phase
+from tspmz.errors import RunError
 from tspmz.process import enter_child
 from tspmz.replay.files import FileSystem
 from tspmz.replay.manifest import Manifest
@@ -65,25 +67,28 @@ class Recorder:
         self._pending: dict[int, list[Group]] = {actor: [] for actor in actors}
         self._since = dict.fromkeys(actors, time.monotonic())
         self._not_before = 0.0
+        # a disk that refuses costs at most so much memory; what does not fit stays in the ring until it is overwritten
+        self._most_pending = max(2 * self._segment_groups, self._ring.slots_per_actor)
 
     def collect(self) -> None:
         """Copy the groups written since the last call out of the ring."""
         for actor, pending in self._pending.items():
+            if len(pending) >= self._most_pending:
+                continue
             written = self._ring.written(actor)
             oldest = max(self._next[actor], written - self._ring.slots_per_actor)
             if oldest > self._next[actor]:
                 self._lost(actor, oldest - self._next[actor])
+                self._next[actor] = oldest
             for group_id in range(oldest, written):
                 group = self._ring.read(self._ring.slot_of(actor, group_id), group_id)
+                self._next[actor] = group_id + 1
                 if group is None:
                     self._lost(actor, 1)
-                    self._seal(actor)  # what follows a gap goes into a segment of its own
-                    self._next[actor] = group_id + 1
                     continue
                 if not pending:
                     self._since[actor] = time.monotonic()
                 pending.append(group)
-                self._next[actor] = group_id + 1
 
     def _lost(self, actor: int, groups: int) -> None:
         self._row.add("groups_lost", groups)
@@ -100,49 +105,77 @@ class Recorder:
                 self._seal(actor)
 
     def seal_all(self) -> bool:
-        """Seal everything that is pending; False where the disk refused."""
-        self.collect()
-        return all([self._seal(actor) for actor in self._pending])
+        """Seal everything that was played; False where the disk refused."""
+        while True:
+            self.collect()
+            sealed = [self._seal(actor) for actor in self._pending]
+            if not all(sealed):
+                return False
+            if all(self._ring.written(actor) == self._next[actor] for actor in self._pending):
+                return True
 
     def _seal(self, actor: int) -> bool:
         """Seal one actor's pending groups; they stay pending where the disk refuses."""
-        groups = self._pending[actor]
-        if not groups:
-            return True
-        try:
-            info = self._writer.seal(groups)
-            self._manifest.add(info)
-            self._manifest.prune(self._keep_groups)
-        except OSError as error:
-            self._row.add("failures", 1)
-            self._not_before = time.monotonic() + _RETRY_SECONDS
-            _LOG.warning(
-                "recorder: %s: %s; %d groups wait, next try in %.0f s",
-                error.filename or "segment", error.strerror or error, len(groups), _RETRY_SECONDS,
-            )
-            return False
-        self._pending[actor] = []
-        self._row.add("groups_sealed", len(groups))
-        self._row.add("segments", 1)
-        self._row.add("bytes", info.size)
+        pending = self._pending[actor]
+        while pending:
+            groups = pending[: _contiguous(pending)]  # what follows a gap goes into a segment of its own
+            try:
+                info = self._writer.seal(groups)
+                self._manifest.add(info)
+            except OSError as error:
+                self._row.add("failures", 1)
+                self._not_before = time.monotonic() + _RETRY_SECONDS
+                _LOG.warning("recorder: %s; %d groups wait, next try in %.0f s", error, len(pending), _RETRY_SECONDS)
+                return False
+            del pending[: len(groups)]
+            self._row.add("groups_sealed", len(groups))
+            self._row.add("segments", 1)
+            self._row.add("bytes", info.size)
+            self._row.beat()
+        self._prune()
         return True
 
+    def _prune(self) -> None:
+        try:
+            self._manifest.prune(self._keep_groups)
+        except OSError as error:
+            _LOG.warning("recorder: old segments stay for now: %s", error)
+
     def run(self, channels: Channels) -> None:
-        """Collect and seal until the run is over, then seal what is left."""
+        """Collect and seal until the run is over, then seal what is left.
+
+        Raises:
+            RunError: the disk refused what was left.
+        """
         while channels.control.phase < Phase.FINISH:
             self._row.beat()
             with self._row.timed("busy_seconds"):
                 self.collect()
                 self.seal_due()
             time.sleep(_POLL_SECONDS)  # nobody waits for the recorder: it looks five times a second
+        self.finish()
+
+    def finish(self) -> None:
+        """Seal what is left.
+
+        Raises:
+            RunError: the disk refused.
+        """
         if not self.seal_all():
             left = sum(len(groups) for groups in self._pending.values())
-            raise OSError(f"{left} groups could not be sealed at the end of the run")
+            raise RunError(f"{left} groups could not be sealed at the end of the run: the disk refused")
+
+
+def _contiguous(groups: list[Group]) -> int:
+    """Length of the gap-free run at the start of `groups`."""
+    first = groups[0].group_id
+    return next((i for i, group in enumerate(groups) if group.group_id != first + i), len(groups))
 
 
 def recorder_main(config: Config, channels: Channels, run_dir: Path, run_id: str, parent_pid: int) -> None:
     """Main function of the recorder process; it goes on behind the last sealed segment."""
-    enter_child(run_dir, "recorder", parent_pid)
+    enter_child(run_dir, "recorder", parent_pid, orderly=True)
+    channels.stats.row("recorder").beat()
     _LOG.info("recorder starts (pid %d)", os.getpid())
     directory = run_dir / REPLAY
     try:
@@ -152,4 +185,7 @@ def recorder_main(config: Config, channels: Channels, run_dir: Path, run_id: str
     sealed: dict[int, int] = {}
     for entry in manifest.entries:
         sealed[entry.actor] = max(sealed.get(entry.actor, 0), entry.last_group_id + 1)
-    Recorder(config, channels, directory, run_id, sealed, manifest).run(channels)
+    try:
+        Recorder(config, channels, directory, run_id, sealed, manifest).run(channels)
+    except RunError as error:
+        raise SystemExit(str(error)) from None  # the parent shows what its children print last

@@ -1,14 +1,16 @@
-"""What a run starts from: nothing, or the newest checkpoint and the longest good prefix of the stored episodes."""
+"""What a resumed run goes on from: the newest good checkpoint and the longest good prefix of the stored episodes."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tspmz.channels import Channels, slots_per_actor
-from tspmz.checkpoint import load_latest
-from tspmz.config import Config, config_hash
+from tspmz.checkpoint import load_latest, tidy
+from tspmz.config import Config
+from tspmz.config_files import config_hash
 from tspmz.errors import RunError
 from tspmz.replay.loading import LoadReport, load_segments
 from tspmz.rundir import CHECKPOINTS, REPLAY, RunDirectory
@@ -26,7 +28,7 @@ class Restored(NamedTuple):
     """
 
     checkpoint: Path
-    state: dict
+    state: dict[str, Any]
     replay: LoadReport
 
 
@@ -42,38 +44,56 @@ def find_restored(run: RunDirectory, config: Config, allow_empty_replay: bool) -
         _LOG.warning("resume: %s; falling back to an older checkpoint", line)
     if state["run_id"] != run.run_id:
         raise RunError(f"{path}: of another run ({state['run_id']}, not {run.run_id})")
-    replay = load_segments(run.path / REPLAY, run.run_id, config_hash(config), slots_per_actor(config))
+    tidy(run.path / CHECKPOINTS, path)
+    # serial mode needs the window as it was at the checkpoint, which what was sealed later must not push out
+    keep = sys.maxsize if config.run.mode == "serial" else slots_per_actor(config)
+    replay = load_segments(run.path / REPLAY, run.run_id, config_hash(config), keep)
     for line in replay.notes:
         _LOG.warning("resume: %s", line)
-    played = state["limiter"]["inserted"]
-    if played >= config.replay.min_groups and not replay.stored_groups and not allow_empty_replay:
+    sealed = int(state["groups_sealed"])
+    if sealed and not replay.stored_groups and not allow_empty_replay:
         raise RunError(
-            f"{run.path / REPLAY}: no stored episodes can be used, though {played} groups were played; "
+            f"{run.path / REPLAY}: no stored episodes can be used, though {sealed} groups were sealed; "
             f"--allow-empty-replay goes on without them and fills the window first"
         )
     return Restored(path, state, replay)
 
 
+def bound_reached(state: dict[str, Any], config: Config) -> str:
+    """Which bound of the run its checkpoint has reached, for people; empty where there is work left."""
+    run = config.run
+    steps, minutes = int(state["learner"]["train_steps"]), float(state["elapsed_seconds"]) / 60
+    if run.train_steps and steps >= run.train_steps:
+        return f"the bound of {run.train_steps} train steps is reached ({steps} done)"
+    if run.minutes and minutes >= run.minutes:
+        return f"the bound of {run.minutes:g} minutes is reached ({minutes:.1f} done)"
+    return ""
+
+
 def restore_channels(channels: Channels, restored: Restored, config: Config) -> None:
-    """Fill the ring and the limiter; call before any child starts.
+    """Fill the ring and the limiter; call before any child starts. Takes the groups out of `restored`.
 
     An actor goes on behind its last stored group: numbers of groups that were played but not sealed are used again,
-    so that what is stored stays free of gaps. In serial mode the ring holds exactly what it held at the checkpoint: what was played after it is played again,
-    with the same result.
+    so that what is stored stays free of gaps. In serial mode the ring holds exactly what it held at the checkpoint:
+    what was played after it is played again, with the same result.
     """
     serial = config.run.mode == "serial"
     at_checkpoint = dict(enumerate(restored.state["next_group_ids"]))
+    stored = restored.replay.groups
+    idle = [actor for actor in stored if actor >= config.selfplay.num_actors]
     size = 0
     for actor in range(config.selfplay.num_actors):
         next_id = at_checkpoint.get(actor, 0) if serial else restored.replay.next_group_ids.get(actor, 0)
-        groups = [group for group in restored.replay.groups.get(actor, []) if group.group_id < next_id]
+        groups = [group for group in stored.pop(actor, []) if group.group_id < next_id]
+        groups = groups[-channels.ring.slots_per_actor :]
         channels.ring.restore(actor, groups, next_id)
         size += len(groups)
+    stored.clear()
     held = config.selfplay.num_actors * config.selfplay.groups_in_parallel
     channels.limiter.load_state(restored.state["limiter"], size, overshoot=held)
-    idle = [actor for actor in restored.replay.groups if actor >= config.selfplay.num_actors]
     if idle:
-        _LOG.info("resume: %d actors play now; episodes of actors %s stay on disk only", config.selfplay.num_actors, idle)
+        actors = config.selfplay.num_actors
+        _LOG.info("resume: %d actors play now; episodes of actors %s stay on disk only", actors, idle)
     _LOG.info(
         "resume: step %d, %d groups in the window, %d stored on disk",
         restored.state["learner"]["train_steps"], size, restored.replay.stored_groups,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import uuid
@@ -13,15 +15,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tspmz.config import Config, read_config_json
+from tspmz.config import Config
+from tspmz.config_files import read_config_json
 from tspmz.errors import UsageError
-from tspmz.replay.files import FileSystem, atomic_write
+from tspmz.process import TRAIN_LOG
+from tspmz.replay.files import DIRECTORY_MODE, FileSystem, atomic_write, remove_temporaries
 
 CHECKPOINTS = "checkpoints"
 REPLAY = "replay"
 TENSORBOARD = "tensorboard"
 CONFIG = "config.json"
 LOCK = "run.lock"
+LOGS = "logs"
 _SCHEMA_VERSION = 1
 _LIBRARIES = ("torch", "numpy", "numba", "h5py")
 
@@ -43,29 +48,32 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, config: Config) -> RunDirectory:
-        """Start a new run in an empty or missing directory.
+        """Start a new run in an empty or missing directory; all directories of a run are private (0700).
 
         Raises:
             UsageError: the directory holds something, is in use, or cannot be written.
         """
         files = FileSystem()
         try:
+            if LOCK not in files.names(path):
+                _refuse_content(path, files)  # somebody's folder gets no lock file and keeps its permissions
             files.make_directory(path)
-            os.chmod(path, 0o700)
         except OSError as error:
             raise UsageError(f"{path}: the run directory cannot be made: {error.strerror}") from None
         lock = _lock(path)
-        others = [name for name in files.names(path) if name != LOCK]
-        if others:
-            os.close(lock)
-            raise UsageError(
-                f"{path}: not empty (holds {others[0]}); name another --run-dir, or go on with --resume {path}"
-            )
-        run_id = uuid.uuid4().hex
         try:
+            _refuse_content(path, files)
+            os.chmod(path, DIRECTORY_MODE)
+            for part in (CHECKPOINTS, REPLAY, LOGS, TENSORBOARD, f"{TENSORBOARD}/train", f"{TENSORBOARD}/evaluation"):
+                files.make_directory(path / part)
+            run_id = uuid.uuid4().hex
             write_config(path, run_id, config)
         except OSError as error:
+            os.close(lock)
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+        except UsageError:
+            os.close(lock)
+            raise
         return cls(path, run_id, lock)
 
     @classmethod
@@ -78,11 +86,14 @@ class RunDirectory:
         if not (path / CONFIG).is_file():
             raise UsageError(f"{path}: nothing to resume, there is no {CONFIG}")
         lock = _lock(path)
+        remove_temporaries(FileSystem(), path)
         try:
             run_id = json.loads((path / CONFIG).read_text(encoding="utf-8"))["run_id"]
         except (OSError, ValueError, KeyError, TypeError) as error:
+            os.close(lock)
             raise UsageError(f"{path / CONFIG}: damaged: {error}") from None
         if not isinstance(run_id, str):
+            os.close(lock)
             raise UsageError(f"{path / CONFIG}: damaged: run_id is not a text")
         return cls(path, run_id, lock)
 
@@ -90,21 +101,45 @@ class RunDirectory:
         """Give the lock back."""
         os.close(self._lock)
 
+    def discard(self) -> None:
+        """Empty the directory of a run that never began, so that it can be used for the next try; gives the lock back.
+
+        What is not the run's stays.
+        """
+        for part in (CHECKPOINTS, REPLAY, LOGS, TENSORBOARD):
+            shutil.rmtree(self.path / part, ignore_errors=True)
+        for name in (CONFIG, TRAIN_LOG, LOCK):
+            with contextlib.suppress(OSError):
+                os.unlink(self.path / name)
+        self.close()
+
+
+def _refuse_content(path: Path, files: FileSystem) -> None:
+    others = [name for name in files.names(path) if name != LOCK]
+    if others:
+        raise UsageError(
+            f"{path}: not empty (holds {others[0]}); name another --run-dir, or go on with --resume {path}"
+        )
+
 
 def _lock(path: Path) -> int:
     """Descriptor of the locked lock file."""
     try:
-        lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         holder = os.read(lock, 200).decode("utf-8", "replace").strip() or "another process"
         os.close(lock)
         raise UsageError(f"{path}: in use by {holder}") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    except OSError as error:
+        os.close(lock)
+        raise UsageError(f"{path / LOCK}: cannot be locked ({error.strerror}): use a local disk") from None
+    with contextlib.suppress(OSError):  # who holds it is a courtesy; the lock holds on a full disk, too
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
     return lock
 
 
@@ -154,5 +189,3 @@ def _git_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-
-

@@ -3,121 +3,41 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
+import math
 import os
-import signal
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for_any
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
-from typing import Any
+
+from rich.console import Console
 
 from tspmz.actor import actor_main
 from tspmz.channels import Channels, memory_plan, open_channels
+from tspmz.children import Child, Interrupts, end_all
 from tspmz.config import Config
+from tspmz.console import ChildLines, log_to_console
 from tspmz.control import Phase
 from tspmz.display import Display, ProcessView
 from tspmz.errors import RunError, TspmzError
 from tspmz.evaluator import evaluator_main
 from tspmz.monitor import Monitor
 from tspmz.network.build import build_network, num_weights
-from tspmz.process import describe_exit, log_tail, log_to_file
+from tspmz.process import PRIVATE_UMASK, describe_exit, log_tail, log_to_file
 from tspmz.recorder import recorder_main
-from tspmz.resume import Restored, find_restored, restore_channels
+from tspmz.resume import Restored, bound_reached, find_restored, restore_channels
 from tspmz.rundir import RunDirectory, write_config
 from tspmz.serial import run_serial
 from tspmz.settings import network_settings
-from tspmz.shared import SharedMemoryError
+from tspmz.stats import Snapshot
 from tspmz.training import learner_device, learner_main
 from tspmz.warmup import compile_kernels
 
 _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 0.25
 _STOP_SECONDS = {"actor": 2.0, "learner": 120.0, "recorder": 60.0, "evaluator": 60.0}
+_STARTUP_SECONDS = 120.0
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 10.0
-
-
-@dataclass
-class Child:
-    """One child process of the run.
-
-    Attributes:
-        role, index: which row of the statistics it writes.
-        target, args: its main function; the parent's process id is added.
-        process: the running or ended process; None between an end and a restart.
-        started: monotonic time of the last start.
-        ends: monotonic times of its unwanted ends.
-        not_before: monotonic time of the next start while `process` is None.
-    """
-
-    role: str
-    index: int
-    target: Callable[..., None]
-    args: tuple[Any, ...]
-    process: BaseProcess | None = None
-    started: float = 0.0
-    ends: deque[float] = field(default_factory=deque)
-    restarts: int = 0
-    not_before: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """For people and file names."""
-        return f"actor {self.index}" if self.role == "actor" else self.role
-
-    def start(self) -> None:
-        """Spawn the process."""
-        context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=self.target, args=(*self.args, os.getpid()), name=self.name)
-        self.process.start()
-        self.started = time.monotonic()
-
-    @property
-    def alive(self) -> bool:
-        """It runs."""
-        return self.process is not None and self.process.is_alive()
-
-    def end(self, timeout: float) -> None:
-        """Wait for the process; after `timeout` seconds terminate it, then kill it."""
-        if self.process is None:
-            return
-        self.process.join(timeout)
-        for stop in (self.process.terminate, self.process.kill):
-            if self.process.is_alive():
-                stop()
-                self.process.join(1.0)
-
-
-class Interrupts:
-    """Counts SIGINT and SIGTERM instead of dying of them; a second one raises KeyboardInterrupt at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
-
-    @property
-    def exit_code(self) -> int:
-        """128 + the signal's number; 0 without one."""
-        return 0 if self.signal is None else 128 + self.signal
 
 
 class Runner:
@@ -127,62 +47,74 @@ class Runner:
         config: the run's settings.
         run: the locked run directory.
         channels: what the processes share, restored where the run is resumed.
-        restored: what the run goes on from; None for a new run.
+        checkpoint: what the learner goes on from; None for a new run.
     """
 
-    def __init__(self, config: Config, run: RunDirectory, channels: Channels, restored: Restored | None) -> None:
+    def __init__(self, config: Config, run: RunDirectory, channels: Channels, checkpoint: Path | None) -> None:
         self._config = config
         self._path = run.path
         self._channels = channels
         path = run.path
-        checkpoint = restored.checkpoint if restored else None
         self._learner = Child("learner", 0, learner_main, (config, channels, path, run.run_id, checkpoint))
         self._actors = [
             Child("actor", index, actor_main, (index, config, channels, path))
             for index in range(config.selfplay.num_actors)
         ]
         self._recorder = Child("recorder", 0, recorder_main, (config, channels, path, run.run_id))
-        self._helpers = [self._recorder]
-        if config.evaluation.interval_seconds > 0:
-            self._helpers.append(Child("evaluator", 0, evaluator_main, (config, channels, path)))
+        evaluator = Child("evaluator", 0, evaluator_main, (config, channels, path))
+        self._evaluators = [evaluator] if config.evaluation.interval_seconds > 0 else []
+        self._child_lines = ChildLines(path)
 
     @property
     def children(self) -> list[Child]:
         """All of them."""
-        return [self._learner, *self._actors, *self._helpers]
+        return [self._learner, *self._actors, self._recorder, *self._evaluators]
 
     def run(self, interrupts: Interrupts, monitor: Monitor, display: Display) -> None:
         """Start everything, watch until the learner has reached the bound or a signal came, stop in order.
 
         Raises:
-            RunError: a process failed for good; names it, how it ended, and what it last printed.
+            RunError: a process failed for good; names it, how it ended, and what it last printed. The others have
+                been stopped in order: the learner has written a checkpoint and the recorder what was played.
             KeyboardInterrupt: a second signal; all children have been killed.
         """
+        problems = []
         try:
             self._channels.control.start_clock()
-            for child in self.children:
-                child.start()
-            while interrupts.signal is None and self._watch():
-                self._show(monitor, display)
-                wait_for_any([c.process.sentinel for c in self.children if c.process is not None], _TICK_SECONDS)
-            self._stop(monitor, display)
+            try:
+                for child in self.children:
+                    child.start()
+                while interrupts.signal is None and self._watch():
+                    self._show(monitor, display)
+                    sentinels = [child.process.sentinel for child in self.children if child.process is not None]
+                    wait_for_any(sentinels, _TICK_SECONDS)
+            except RunError as error:
+                problems.append(str(error))
+            if interrupts.signal is not None:
+                _LOG.info("stopping: last checkpoint and segments are written; another signal stops at once")
+            problems += self._stop(interrupts.signal is not None, monitor, display)
         finally:
             for child in self.children:
                 if child.alive:
-                    child.end(0.0)
-        monitor.finish()
+                    child.kill("the run is over")
+            self._child_lines.relay()
+        if problems:
+            raise RunError("\n".join(problems))
 
     def _watch(self) -> bool:
-        """Look after every process; False when the learner has ended well."""
-        process = self._learner.process
-        if process is not None and not process.is_alive():
-            if process.exitcode == 0:
+        """Look after every process; False when the learner has ended well.
+
+        Raises:
+            RunError: the learner has ended badly, or another process too often.
+        """
+        for child in self.children:
+            self._check_heartbeat(child)
+        if not self._learner.alive:
+            if self._learner.exit_code == 0:
                 return False
             raise RunError(self._obituary(self._learner))
-        self._check_heartbeat(self._learner)
-        for child in (*self._actors, *self._helpers):
-            self._check_heartbeat(child)
-            if child.process is not None and not child.process.is_alive():
+        for child in (*self._actors, self._recorder, *self._evaluators):
+            if child.process is not None and not child.alive:
                 self._note_end(child)
             if child.process is None and time.monotonic() >= child.not_before:
                 child.start()
@@ -191,52 +123,68 @@ class Runner:
         return True
 
     def _note_end(self, child: Child) -> None:
-        """A process that should run has ended: restart it a little later, unless that happens too often."""
+        """A process that should run has ended: restart it a little later, unless that happens too often.
+
+        Raises:
+            RunError: it happened too often. The evaluator is then given up instead: training needs none.
+        """
         now = time.monotonic()
         limit, window = self._config.run.max_restarts, self._config.run.restart_window_seconds
         child.ends.append(now)
-        while child.ends and child.ends[0] < now - window:
+        while child.ends[0] < now - window:
             child.ends.popleft()
-        if len(child.ends) > limit:
-            raise RunError(f"{self._obituary(child)}\n{child.name} ended {len(child.ends)} times in {window:g} s")
-        _LOG.warning("%s", self._obituary(child))
+        obituary = self._obituary(child)
         backoff = min(_FIRST_BACKOFF_SECONDS * 2 ** (len(child.ends) - 1), _LONGEST_BACKOFF_SECONDS)
+        if len(child.ends) > limit:
+            often = f"{child.name} ended {len(child.ends)} times in {window:g} s"
+            if child not in self._evaluators:
+                raise RunError(f"{often}: {obituary}")
+            _LOG.warning("%s and is given up, training goes on", often)
+            backoff = math.inf
+        _LOG.warning("%s", obituary)
         child.not_before = now + backoff
-        child.process = None
+        child.forget()
 
     def _obituary(self, child: Child) -> str:
+        ending = f"was killed: {child.killed_for}" if child.killed_for else describe_exit(child.exit_code)
+        memory = self._channels.stats.row(child.role, child.index).get("rss_bytes") / 2**20
         tail = log_tail(self._path, child.name)
-        ending = describe_exit(child.process.exitcode if child.process else None)
-        return f"{child.name} {ending}" + (f"; it last printed:\n{tail}" if tail else "")
+        printed = f"; it last printed:\n{tail}" if tail else ""
+        return f"{child.name} {ending} (with {memory:,.0f} MiB of memory at its last sign of life){printed}"
 
     def _check_heartbeat(self, child: Child) -> None:
         """Kill a process that has been silent for too long; the next look finds it ended."""
-        if not child.alive or child.process is None:
+        if not child.alive:
             return
-        last = max(self._channels.stats.row(child.role, child.index).get("heartbeat"), child.started)
-        silence = time.monotonic() - last
-        if silence > self._config.run.heartbeat_seconds:
-            _LOG.warning("%s gave no sign of life for %.0f s and is killed", child.name, silence)
-            child.process.kill()
-            child.process.join(5.0)
+        beat = self._channels.stats.row(child.role, child.index).get("heartbeat")
+        silence = time.monotonic() - max(beat, child.started)
+        limit = self._config.run.heartbeat_seconds
+        if beat < child.started:  # it still loads its libraries
+            limit = max(limit, _STARTUP_SECONDS)
+        if silence > limit:
+            child.kill(f"it gave no sign of life for {silence:.0f} s")
 
-    def _stop(self, monitor: Monitor, display: Display) -> None:
-        """Actors first, then the learner's last checkpoint, then recorder and evaluator."""
+    def _stop(self, interrupted: bool, monitor: Monitor, display: Display) -> list[str]:
+        """Actors first, then the learner's last checkpoint, then recorder and evaluator; returns what went wrong."""
+        dead = [child for child in (self._learner, self._recorder) if child.process is not None and not child.alive]
         self._channels.control.advance(Phase.STOP)
-        for actor in self._actors:
-            actor.end(_STOP_SECONDS["actor"])
-        self._await_end([self._learner], monitor, display)
+        if interrupted:
+            end_all(self._evaluators, 0.0)  # who stops a run does not wait for a last evaluation
+        end_all(self._actors, _STOP_SECONDS["actor"])
+        problems = self._await_end([] if self._learner in dead else [self._learner], monitor, display)
         self._channels.control.advance(Phase.FINISH)
-        if not self._recorder.alive:
-            self._recorder.start()  # it died: what is still in the ring shall be sealed all the same
-        self._await_end(self._helpers, monitor, display)
+        if not self._recorder.alive and self._learner.process is not None:
+            try:
+                self._recorder.start()  # it died: what is still in the ring shall be sealed all the same
+            except RunError as error:
+                problems.append(str(error))
+        problems += self._await_end([self._recorder], monitor, display)
+        for problem in [] if interrupted else self._await_end(self._evaluators, monitor, display):
+            _LOG.warning("%s", problem)
+        return problems
 
-    def _await_end(self, children: list[Child], monitor: Monitor, display: Display) -> None:
-        """Wait for processes that were told to end, and name those that end badly.
-
-        Raises:
-            RunError: one ended with an error or did not end in time.
-        """
+    def _await_end(self, children: list[Child], monitor: Monitor, display: Display) -> list[str]:
+        """Wait for processes that were told to end; names those that end badly or not in time."""
         problems = []
         for child in children:
             deadline = time.monotonic() + _STOP_SECONDS[child.role]
@@ -244,22 +192,21 @@ class Runner:
                 self._show(monitor, display)
                 if child.process is not None:
                     child.process.join(_TICK_SECONDS)
-            late = child.alive
-            child.end(0.0)
-            if late:
-                problems.append(f"{child.name} did not end within {_STOP_SECONDS[child.role]:g} s and was killed")
-            elif child.process is not None and child.process.exitcode:
+            if child.alive:
+                child.kill(f"it did not end within {_STOP_SECONDS[child.role]:g} s")
+            if child.exit_code:
                 problems.append(self._obituary(child))
-        if problems:
-            raise RunError("\n".join(problems))
+        return problems
 
     def _show(self, monitor: Monitor, display: Display) -> None:
+        self._child_lines.relay()
         snapshot = self._channels.stats.snapshot()
         processes = tuple(self._view(child, snapshot) for child in self.children)
         display.update(monitor.view(snapshot, processes))
 
-    def _view(self, child: Child, snapshot: Any) -> ProcessView:
-        state = "running" if child.alive else "restarts soon" if child.process is None else "ended"
+    def _view(self, child: Child, snapshot: Snapshot) -> ProcessView:
+        waiting = "given up" if math.isinf(child.not_before) else "restarts soon"
+        state = "running" if child.alive else waiting if child.process is None else "ended"
         return ProcessView(
             child.name,
             state,
@@ -282,24 +229,50 @@ def train(config: Config, run_dir: Path, resume: bool = False, allow_empty_repla
         0 when a bound was reached, 130 after SIGINT, 143 after SIGTERM.
 
     Raises:
-        TspmzError: what went wrong, for people.
+        TspmzError: what went wrong, for people. A new run that did not get as far as its first process leaves its
+            directory empty.
     """
-    run = RunDirectory.open(run_dir) if resume else RunDirectory.create(run_dir, config)
+    mask = os.umask(PRIVATE_UMASK)
     try:
-        log_to_file(run.path)
+        run = RunDirectory.open(run_dir) if resume else RunDirectory.create(run_dir, config)
         return _train(config, run, resume, allow_empty_replay)
-    except SharedMemoryError as error:
-        raise RunError(str(error)) from None
+    finally:
+        os.umask(mask)
+
+
+def _train(config: Config, run: RunDirectory, resume: bool, allow_empty_replay: bool) -> int:
+    began = resume
+    console = Console()
+    log_file = log_to_file(run.path)
+    try:
+        with log_to_console(console):
+            prepared = _prepare(config, run, resume, allow_empty_replay)
+            if prepared is None:
+                return 0
+            began = True
+            return _run(config, run, *prepared, console)
     except TspmzError as error:
         _LOG.error("%s", error)
         raise
     finally:
-        run.close()
+        logging.getLogger("tspmz").removeHandler(log_file)
+        log_file.close()
+        if began:
+            run.close()
+        else:
+            run.discard()
 
 
-def _train(config: Config, run: RunDirectory, resume: bool, allow_empty_replay: bool) -> int:
+def _prepare(
+    config: Config, run: RunDirectory, resume: bool, allow_empty_replay: bool
+) -> tuple[Channels, Restored | None] | None:
+    """Everything that can be refused before the first process starts; None where there is nothing left to do."""
     learner_device(config.learner.device)  # a missing device is an error now, not a dead learner later
     restored = find_restored(run, config, allow_empty_replay) if resume else None
+    reached = bound_reached(restored.state, config) if restored else ""
+    if reached:
+        _LOG.info("%s: nothing to do, %s; raise --steps or --minutes to go on", run.path, reached)
+        return None
     count = num_weights(build_network(config.run.seed, **network_settings(config)))
     for purpose, size in memory_plan(config, count).items():
         _LOG.info("shared memory: %.1f MiB for the %s", size / 2**20, purpose)
@@ -310,12 +283,20 @@ def _train(config: Config, run: RunDirectory, resume: bool, allow_empty_replay: 
         restore_channels(channels, restored, config)
         write_config(run.path, run.run_id, config)
     compile_kernels()
-    with Interrupts() as interrupts, Monitor(config, run.path, channels) as monitor, Display() as display:
+    return channels, restored
+
+
+def _run(config: Config, run: RunDirectory, channels: Channels, restored: Restored | None, console: Console) -> int:
+    """Train; returns the exit code."""
+    with Interrupts() as interrupts, Monitor(config, run.path, channels) as monitor:
         try:
-            if config.run.mode == "serial":
-                run_serial(config, run, channels, restored, lambda: interrupts.signal is not None, monitor, display)
-            else:
-                Runner(config, run, channels, restored).run(interrupts, monitor, display)
+            with Display(console) as display:
+                if config.run.mode == "serial":
+                    run_serial(config, run, channels, restored, lambda: interrupts.signal is not None, monitor, display)
+                else:
+                    checkpoint = restored.checkpoint if restored else None
+                    Runner(config, run, channels, checkpoint).run(interrupts, monitor, display)
+            monitor.finish()  # below what was shown live
         except KeyboardInterrupt:
             _LOG.warning("stopped at once at the second signal")
     return interrupts.exit_code

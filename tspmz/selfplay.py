@@ -28,6 +28,7 @@ class Play(NamedTuple):
         tours: `[I, G, N]` int64.
         rewards: `[I, G, T]` float32.
         root_values: `[I, G, T]` float32; before the last, forced move it is that move's reward.
+        prior_log_probs: `[I, G, T]` float32.
         visit_counts: `[I, G, T, N]` int32.
         action_weights: `[I, G, T, N]` float32.
         mean_depth: mean depth of the expanded tree nodes.
@@ -36,6 +37,7 @@ class Play(NamedTuple):
     tours: Int64
     rewards: Float32
     root_values: Float32
+    prior_log_probs: Float32
     visit_counts: np.ndarray
     action_weights: Float32
     mean_depth: float
@@ -73,6 +75,7 @@ def play(
         tours=np.empty(shape, np.int64),
         rewards=np.empty((*shape[:2], moves), np.float32),
         root_values=np.empty((*shape[:2], moves), np.float32),
+        prior_log_probs=np.zeros((*shape[:2], moves), np.float32),
         visit_counts=np.zeros((*shape[:2], moves, shape[2]), np.int32),
         action_weights=np.zeros((*shape[:2], moves, shape[2]), np.float32),
         mean_depth=0.0,
@@ -88,18 +91,27 @@ def play(
             root = model.initial(state.first, state.current, legal)
         cold = temperature_threshold and t >= temperature_threshold
         with watch("tree_seconds", minus="network_seconds"):
-            result = search.run(root, watch.timed(model.recurrent), rng, temperature=0.0 if cold else temperature, noise=noise)
+            heat = 0.0 if cold else temperature
+            result = search.run(root, watch.timed(model.recurrent), rng, temperature=heat, noise=noise)
         with watch("env_seconds"):
             actions = result.actions.reshape(shape[:2])
             state, time_step = env.step(state, actions)
             out.tours[:, :, t + 1] = actions
             out.rewards[:, :, t] = time_step.rewards
             out.root_values[:, :, t] = result.root_values.reshape(shape[:2])
+            out.prior_log_probs[:, :, t] = _log_probs(root.policy_logits, result.actions).reshape(shape[:2])
             out.visit_counts[:, :, t] = result.visit_counts.reshape(shape)
             out.action_weights[:, :, t] = result.action_weights.reshape(shape)
             depth += float(result.depths.mean())
     _play_forced_move(state, out)
     return out._replace(mean_depth=depth / max(moves - 1, 1))
+
+
+def _log_probs(policy_logits: Float32, actions: Int64) -> Float32:
+    """Log-probability `[B]` of each of `actions [B]` under `policy_logits [B, N]` (very low on illegal actions)."""
+    shifted = policy_logits - policy_logits.max(axis=1, keepdims=True)
+    chosen = shifted[np.arange(len(actions)), actions]
+    return chosen - np.log(np.exp(shifted).sum(axis=1))  # type: ignore[no-any-return]
 
 
 def _play_forced_move(state: env.TSPState, out: Play) -> None:
@@ -165,12 +177,15 @@ def play_groups(
         model, search, coordinates, starts, rng,
         temperature=temperature, temperature_threshold=temperature_threshold, clock=clock,
     )
+    if clock is not None:
+        clock.add("root_depth_sum", played.mean_depth * count)
     return [
         Group(
             coordinates=coordinates[i],
             tours=played.tours[i],
             rewards=played.rewards[i],
             root_values=played.root_values[i],
+            prior_log_probs=played.prior_log_probs[i],
             visit_counts=played.visit_counts[i],
             action_weights=played.action_weights[i],
             actor=source.actor,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+
+import torch
 
 from tspmz.actor import Actor
 from tspmz.channels import Channels
@@ -17,6 +20,8 @@ from tspmz.resume import Restored
 from tspmz.rundir import REPLAY, TENSORBOARD, RunDirectory
 from tspmz.tensorboard import EventWriter
 from tspmz.training import TrainingLoop, learner_device
+
+_SHOW_SECONDS = 0.25
 
 
 def run_serial(
@@ -45,6 +50,7 @@ def run_serial(
     manifest = restored.replay.manifest if restored else Manifest(replay, run.run_id)
     sealed = restored.replay.next_group_ids if restored else {}
     device = learner_device(config.learner.device)
+    torch.set_num_threads(config.learner.threads)
     loop = TrainingLoop(config, channels, run.path, run.run_id, device, restored.state if restored else None)
     recorder = Recorder(config, channels, replay, run.run_id, sealed, manifest)
     actor = Actor(0, config, channels)
@@ -52,6 +58,7 @@ def run_serial(
     channels.control.start_clock()
     if restored is None:
         loop.save()
+    show_next = 0.0
     while not interrupted() and not loop.finished:
         actor.pull_weights()
         if channels.limiter.actor_may_insert(0):
@@ -60,10 +67,12 @@ def run_serial(
             loop.refresh()
         elif channels.limiter.learner_may_sample():
             loop.train_once()
-        display.update(monitor.view(channels.stats.snapshot(), (ProcessView("serial"),)))
+        if time.monotonic() >= show_next:
+            show_next = time.monotonic() + _SHOW_SECONDS
+            display.update(monitor.view(channels.stats.snapshot(), (ProcessView("serial"),)))
     loop.save(final=True)
-    if config.evaluation.interval_seconds > 0:
+    recorder.finish()
+    if config.evaluation.interval_seconds > 0 and not interrupted():
         events = EventWriter(run.path / TENSORBOARD / "evaluation", config.run.tensorboard)
         Evaluator(config, channels, events).evaluate()
         events.close()
-    monitor.finish()

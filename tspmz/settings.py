@@ -10,7 +10,7 @@ from tspmz.config import Config
 
 def network_settings(config: Config) -> dict[str, Any]:
     """Arguments of `network.build.build_network`."""
-    return dataclasses.asdict(config.network)
+    return dataclasses.asdict(config.network) | {"num_cities": config.problem.num_cities}
 
 
 def search_settings(config: Config) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def learner_settings(config: Config) -> dict[str, Any]:
     """Arguments of `learner.Learner`."""
     names = (
         "learning_rate", "warmup_steps", "decay_fraction", "final_rate_fraction", "weight_decay", "max_grad_norm",
-        "unroll_steps", "positions", "value_loss_weight", "reward_loss_weight", "entropy_bonus",
+        "unroll_steps", "positions", "unroll_positions", "value_loss_weight", "reward_loss_weight", "entropy_bonus",
         "dynamics_gradient_scale", "augment",
     )  # fmt: skip
     return {name: getattr(config.learner, name) for name in names}
@@ -32,7 +32,7 @@ def replay_settings(config: Config) -> dict[str, Any]:
     """Arguments of `replay.buffer.ReplayBuffer`."""
     names = (
         "sampling", "priority_exponent", "importance_exponent", "policy_target", "advantage_temperature",
-        "advantage_weight_cap", "td_steps",
+        "advantage_weight_cap", "advantage_baseline", "td_steps",
     )  # fmt: skip
     return {name: getattr(config.replay, name) for name in names} | {
         "batch_groups": config.learner.batch_groups,

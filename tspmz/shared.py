@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import select
+import tempfile
 from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tspmz.errors import TspmzError
 
-class SharedMemoryError(RuntimeError):
+
+class SharedMemoryError(TspmzError):
     """Shared memory could not be reserved; the message says how much was needed, where, and what to do."""
 
 
@@ -60,7 +64,9 @@ class SharedBlock:
         try:
             fd = _unlinked_file(shm_dir) if shm_dir else os.memfd_create(f"tspmz-{purpose}", os.MFD_CLOEXEC)
         except OSError as error:
-            raise SharedMemoryError(f"no shared memory for {purpose} in {shm_dir or 'memfd'}: {error.strerror}") from None
+            raise SharedMemoryError(
+                f"no shared memory for {purpose} in {shm_dir or 'memfd'}: {error.strerror}"
+            ) from None
         try:
             os.fchmod(fd, 0o600)
             os.posix_fallocate(fd, 0, size)
@@ -95,8 +101,6 @@ def _unlinked_file(directory: str) -> int:
     try:
         return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except IsADirectoryError:  # a file system without O_TMPFILE
-        import tempfile
-
         fd, name = tempfile.mkstemp(dir=directory)
         os.unlink(name)
         return fd
@@ -130,10 +134,8 @@ class Signal:
 
     def set(self) -> None:
         """Wake the waiter, now or at its next wait."""
-        try:
+        with contextlib.suppress(BlockingIOError):  # the counter is full, so the waiter will wake anyway
             os.eventfd_write(self._fd, 1)
-        except BlockingIOError:
-            pass  # the counter is full, so the waiter will wake anyway
 
     def wait(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds; True when woken. Clears the signal."""

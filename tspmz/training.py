@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,8 @@ from tspmz.channels import Channels
 from tspmz.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from tspmz.config import Config
 from tspmz.control import Phase
-from tspmz.errors import RunError
-from tspmz.learner import Learner
+from tspmz.errors import RunError, TspmzError
+from tspmz.learner import Learner, StepReport
 from tspmz.network.build import build_network, flatten_weights, num_weights
 from tspmz.process import enter_child
 from tspmz.replay.buffer import ReplayBuffer
@@ -26,9 +25,11 @@ from tspmz.replay.files import FileSystem
 from tspmz.rng import generator_for
 from tspmz.rundir import CHECKPOINTS
 from tspmz.settings import learner_settings, network_settings, replay_settings
+from tspmz.types import Batch
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
+_PATIENCE_SECONDS = 60.0
 _SHOWN = (
     "total_loss", "policy_loss", "value_loss", "reward_loss", "policy_entropy", "value_error", "reward_error",
     "gradient_norm", "learning_rate",
@@ -77,8 +78,10 @@ class TrainingLoop:
         self.learner = Learner(network, device, config.run.seed, **learner_settings(config))
         self.buffer = ReplayBuffer(channels.ring, **replay_settings(config))
         self.buffer.ingest()
+        self._sealed_before = 0
         if resumed is not None:
             self._load(resumed)
+        self._row.set("train_steps", self.train_steps)
         self.before_save: Callable[[], object] | None = None
         self._next_checkpoint = time.monotonic() + config.learner.checkpoint_seconds
         self.refresh()
@@ -91,6 +94,7 @@ class TrainingLoop:
             raise RunError(f"the checkpoint does not fit the network of this run: {error}") from None
         replay = {name: value.numpy() for name, value in state["replay"].items()}
         self.buffer.load_state(replay)
+        self._sealed_before = int(state["groups_sealed"])
 
     @property
     def train_steps(self) -> int:
@@ -125,7 +129,7 @@ class TrainingLoop:
         with self._row.timed("sample_seconds"):
             batch = self.buffer.sample(rng)
         with self._row.timed("step_seconds"):
-            report = self.learner.step(batch, self.progress)
+            report = self._step(batch)
         with self._row.timed("sample_seconds"):
             if report.finite:
                 self.buffer.update_priorities(batch.slots, batch.actors, batch.group_ids, report.priorities)
@@ -141,7 +145,16 @@ class TrainingLoop:
             self.save()
         return True
 
-    def _account(self, batch: Any, metrics: dict[str, float], finite: bool) -> None:
+    def _step(self, batch: Batch) -> StepReport:
+        try:
+            return self.learner.step(batch, self.progress)
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"not enough memory on {self.learner.device} for a batch of learner.batch_groups = "
+                f"{len(batch.slots)}: lower it ({str(error).splitlines()[0]})"
+            ) from None
+
+    def _account(self, batch: Batch, metrics: dict[str, float], finite: bool) -> None:
         row = self._row
         row.set("train_steps", self.train_steps)
         row.add("samples", batch.policy_weights.size)
@@ -167,14 +180,26 @@ class TrainingLoop:
             )
 
     def publish(self) -> None:
-        """Hand the weights to the actors."""
+        """Hand the weights to the actors.
+
+        Raises:
+            RunError: a weight is not finite: neither actors nor checkpoints get such weights.
+        """
         with self._row.timed("publish_seconds"):
             flatten_weights(self.learner.module, self._flat)
+            if not np.isfinite(self._flat).all():
+                raise RunError(
+                    f"a weight of the network is not finite after step {self.train_steps}; go on from the last "
+                    f"checkpoint with --resume and a lower learner.learning_rate"
+                )
             self._row.set("weights_version", self._channels.weights.publish(self._flat))
 
     def save_if_due(self) -> None:
-        """Write a checkpoint when `learner.checkpoint_seconds` have passed since the last one."""
-        if time.monotonic() >= self._next_checkpoint:
+        """Write a checkpoint when `learner.checkpoint_seconds` have passed since the last one.
+
+        None is written within a row of skipped steps: it would push out a good one.
+        """
+        if time.monotonic() >= self._next_checkpoint and not self.learner.bad_steps_in_a_row:
             self.save()
 
     def save(self, final: bool = False) -> None:
@@ -183,7 +208,7 @@ class TrainingLoop:
         A disk that refuses costs the checkpoint, not the run, unless it is the final one.
 
         Raises:
-            RunError: the final checkpoint could not be written.
+            RunError: the final checkpoint could not be written, or a weight is not finite.
         """
         self.publish()
         if self.before_save is not None:
@@ -214,15 +239,21 @@ class TrainingLoop:
             "weights_version": channels.weights.version,
             "elapsed_seconds": channels.control.elapsed(),
             "next_group_ids": [int(count) for count in channels.ring.all_written()],
+            "groups_sealed": self._sealed_before + int(channels.stats.row("recorder").get("groups_sealed")),
         }
 
     def run(self) -> None:
         """Train until the bound is reached or the run stops; ends with a checkpoint."""
         control = self._channels.control
         self.save()
+        waited = 0.0
         while control.phase == Phase.RUN and not self.finished:
             wait = self._channels.limiter.wait_to_sample(self._refresh, _WAIT_SECONDS)
             self._row.add("wait_seconds", wait.seconds)
+            waited = 0.0 if wait.granted else waited + wait.seconds
+            if waited >= _PATIENCE_SECONDS:
+                _LOG.warning("learner: %.0f s without a batch: %s", waited, wait.reason)
+                waited = 0.0
             if wait.granted:
                 with self._row.timed("busy_seconds"):
                     self.train_once()
@@ -257,15 +288,15 @@ def learner_main(
     config: Config, channels: Channels, run_dir: Path, run_id: str, resume_from: Path | None, parent_pid: int
 ) -> None:
     """Main function of the learner process."""
-    enter_child(run_dir, "learner", parent_pid, threads=config.learner.threads)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent stops it in order, through the control words
-    device = learner_device(config.learner.device)
-    resumed = load_checkpoint(resume_from) if resume_from else None
-    loop = TrainingLoop(config, channels, run_dir, run_id, device, resumed)
-    _LOG.info("learner starts at step %d on %s (pid %d)", loop.train_steps, device, os.getpid())
+    enter_child(run_dir, "learner", parent_pid, threads=config.learner.threads, orderly=True)
+    channels.stats.row("learner").beat()
     try:
+        device = learner_device(config.learner.device)
+        resumed = load_checkpoint(resume_from) if resume_from else None
+        loop = TrainingLoop(config, channels, run_dir, run_id, device, resumed)
+        del resumed  # as large as network and optimizer together
+        _LOG.info("learner starts at step %d on %s (pid %d)", loop.train_steps, device, os.getpid())
         loop.run()
-    except RunError as error:
-        _LOG.error("learner: %s", error)
-        raise SystemExit(str(error)) from None
+    except TspmzError as error:
+        raise SystemExit(str(error)) from None  # the parent shows what its children print last
     _LOG.info("learner ends at step %d", loop.train_steps)

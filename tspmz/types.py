@@ -25,6 +25,7 @@ class Group(NamedTuple):
         tours: `[G, N]` int64, permutations; `tours[g, 0]` is the start.
         rewards: `[G, T]` float32, minus the added edge; the last one includes the closing edge.
         root_values: `[G, T]` float32, searched mean value of the state before each move.
+        prior_log_probs: `[G, T]` float32, logarithm of the network's prior (without search and noise) of each move.
         visit_counts: `[G, T, N]` int32 of the root's children.
         action_weights: `[G, T, N]` float32, policy target produced by the search.
         actor: number of the actor that played it.
@@ -37,6 +38,7 @@ class Group(NamedTuple):
     tours: Int64
     rewards: Float32
     root_values: Float32
+    prior_log_probs: Float32
     visit_counts: Int32
     action_weights: Float32
     actor: int
@@ -52,10 +54,12 @@ class Batch(NamedTuple):
         coordinates: `[M, N, 2]` float32.
         tours: `[M, G, N]` int64.
         rewards: `[M, G, T]` float32.
+        prior_log_probs: `[M, G, T]` float32, as in `Group`.
         value_targets: `[M, G, T + 1]` float32, n-step or Monte-Carlo; the value after the last move is 0.
         policy_targets: `[M, G, T, N]` float32 distribution over the next city; None where the target is the move
             played (policy target `advantage`).
-        policy_weights: `[M, G]` float32 factor of each episode's policy loss (1 unless the target is `advantage`).
+        policy_weights: `[M, G]` float32 factor of each episode's policy loss (1 unless the target is `advantage`,
+            where those below the group's baseline are negative).
         importance_weights: `[M]` float32, divided by the batch maximum.
         probabilities: `[M]` float64 probability with which each group was drawn.
         slots: `[M]` int64 ring slots.
@@ -67,6 +71,7 @@ class Batch(NamedTuple):
     coordinates: Float32
     tours: Int64
     rewards: Float32
+    prior_log_probs: Float32
     value_targets: Float32
     policy_targets: Float32 | None
     policy_weights: Float32

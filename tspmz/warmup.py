@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tspmz.replay.fields import fields_for
+from tspmz.replay.ring import Ring
 from tspmz.replay.sumtree import SumTree
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env, tours
@@ -29,6 +31,7 @@ def compile_kernels() -> None:
     tree = SumTree(2)
     tree.set(np.array([0]), np.array([1.0]))
     tree.sample(rng, 1)
+    Ring(1, 2, fields_for(_CITIES, 1, "advantage")).read(0, 0)
 
 
 def _no_model(parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:

@@ -14,7 +14,8 @@ import pytest
 
 from tspmz.cli.command import run_command
 from tspmz.cli.train import train
-from tspmz.config import Config, build_config
+from tspmz.config import Config
+from tspmz.config_files import build_config
 from tspmz.errors import RunError, TspmzError
 from tspmz.rundir import RunDirectory
 from tspmz.shared import SharedMemoryError

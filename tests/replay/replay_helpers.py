@@ -24,6 +24,7 @@ def make_group(
         tours=tours,
         rewards=rewards.astype(np.float32),
         root_values=rng.normal(size=rewards.shape).astype(np.float32),
+        prior_log_probs=-rng.random(rewards.shape).astype(np.float32),
         visit_counts=rng.integers(1, 100, weights.shape).astype(np.int32),
         action_weights=weights / weights.sum(axis=-1, keepdims=True),
         actor=actor,

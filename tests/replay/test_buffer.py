@@ -111,6 +111,7 @@ def test_batch_has_the_documented_types_and_shapes() -> None:
         "coordinates": ("float32", (8, 6, 2)),
         "tours": ("int64", (8, 3, 6)),
         "rewards": ("float32", (8, 3, 5)),
+        "prior_log_probs": ("float32", (8, 3, 5)),
         "value_targets": ("float32", (8, 3, 6)),
         "policy_targets": ("float32", (8, 3, 5, 6)),
         "policy_weights": ("float32", (8, 3)),

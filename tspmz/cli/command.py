@@ -36,13 +36,6 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     except TspmzError as error:
         _complain([str(error)])
         code = error.exit_code
-    except RuntimeError as error:
-        from tspmz.shared import SharedMemoryError
-
-        if not isinstance(error, SharedMemoryError):
-            raise
-        _complain([str(error)])
-        code = 1
     sys.exit(code)
 
 

@@ -60,11 +60,11 @@ def evaluate(
         result = measure(
             source,
             instances,
-            decode_with=decode,
+            decode=decode,
             simulations=simulations,
             starts=starts,
             augment=int(augment),
-            reference_source=reference,
+            reference=reference,
             device=device,
         )
     except (InstanceError, ReferenceSolverError) as error:

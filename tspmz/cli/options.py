@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from tspmz.config import ConfigError, build_config, collect_values, parse_value, setting_type, settings
+from tspmz.config import ConfigError, setting_type, settings
+from tspmz.config_files import build_config, collect_values, parse_value
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -9,7 +9,8 @@ import click
 
 from tspmz.cli.command import run_command
 from tspmz.cli.options import given_values, setting_options
-from tspmz.config import Config, build_config, config_from_dict, differences
+from tspmz.config import Config, settings
+from tspmz.config_files import build_config, differences, flat_values
 from tspmz.errors import UsageError
 
 
@@ -60,20 +61,18 @@ def resumed_config(run_dir: Path, values: dict[str, Any]) -> Config:
     from tspmz.rundir import read_config
 
     stored = read_config(run_dir)
-    tree = stored.to_dict()
-    for key, value in values.items():
-        section, name = key.split(".")
-        tree[section][name] = value
-    config = config_from_dict(tree, str(run_dir))
-    changed = differences(stored, config)
-    refused = [(key, old, new) for key, old, new, fixed in changed if fixed]
+    before = flat_values(stored)
+    fixed = {key for key, field in settings().items() if field.metadata["fixed"]}
+    # before validation: a table of what cannot change says more than a rule that its values break
+    refused = [(key, before[key], new) for key, new in values.items() if key in fixed and new != before[key]]
     if refused:
         _print_refused(refused)
         raise UsageError(
             f"{run_dir}: {len(refused)} setting{'s' if len(refused) > 1 else ''} cannot change when a run is resumed; "
             f"leave them out, or start a new run"
         )
-    for key, old, new, _ in changed:
+    config = build_config({**before, **values})
+    for key, old, new, _ in differences(stored, config):
         click.echo(f"note: {key}: {old} -> {new}", err=True)
     return config
 

@@ -23,6 +23,7 @@ class Context(NamedTuple):
         pointer_keys: `[M, D, N]`.
         state_inputs: `[M, N, 3 D]` each city's part in a state's embedding: as first, as current, as unvisited one.
         action_inputs: `[M, N, 2 D]` each city's part in the dynamics' and the reward's hidden layer.
+        distances: `[M, N, N]` between the cities.
     """
 
     cities: Tensor
@@ -32,10 +33,15 @@ class Context(NamedTuple):
     pointer_keys: Tensor
     state_inputs: Tensor
     action_inputs: Tensor
+    distances: Tensor
+
+
+_SLOPE_SCALE = 10.0
+"""Slopes on distances start at 0 and are of order 10: this factor lets them learn as fast as other weights."""
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm self-attention and feed-forward over the cities of an instance."""
+    """Pre-norm self-attention and feed-forward over the cities of an instance; scores lean on distances."""
 
     def __init__(self, dim: int, num_heads: int, feedforward_dim: int) -> None:
         super().__init__()
@@ -43,16 +49,19 @@ class EncoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(dim)
         self.attention_in = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_out = nn.Linear(dim, dim, bias=False)
+        self.slopes = nn.Parameter(torch.zeros(num_heads))
         self.feedforward_norm = nn.LayerNorm(dim)
         self.feedforward_in = nn.Linear(dim, feedforward_dim)
         self.feedforward_out = nn.Linear(feedforward_dim, dim)
 
-    def forward(self, cities: Tensor) -> Tensor:
-        """`[M, N, D]` to `[M, N, D]`."""
+    def forward(self, cities: Tensor, distances: Tensor) -> Tensor:
+        """`[M, N, D]` and `[M, N, N]` to `[M, N, D]`."""
         m, n, dim = cities.shape
         heads = self.attention_in(self.attention_norm(cities)).view(m, n, 3, self.num_heads, dim // self.num_heads)
         queries, keys, values = heads.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).reshape(m, n, dim)
+        lean = distances.unsqueeze(1) * (_SLOPE_SCALE * self.slopes).view(1, -1, 1, 1)
+        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=lean)
+        attended = attended.transpose(1, 2).reshape(m, n, dim)
         cities = cities + self.attention_out(attended)
         return cities + self.feedforward_out(F.relu(self.feedforward_in(self.feedforward_norm(cities))))
 
@@ -60,7 +69,9 @@ class EncoderLayer(nn.Module):
 class AttentionNetwork(nn.Module):
     """Representation, dynamics and prediction over an attention encoder (Kool et al. 2019; Kwon et al. 2020).
 
-    No weight depends on the number of cities: a network trained on 20 cities runs on 50.
+    No weight depends on the number of cities: a network trained on 20 cities runs on 50. Attention and pointer scores
+    get a learned multiple of the distance from the current city (after Zhou et al. 2024, adaptation bias), so that
+    the policy need not find out first that near cities are good ones.
 
     Axes: M instances, E states per instance, N cities, D width, H heads, C atoms.
 
@@ -106,16 +117,19 @@ class AttentionNetwork(nn.Module):
         self.state_norm = nn.LayerNorm(dim)
         self.glimpse_query = nn.Linear(dim, dim)
         self.glimpse_out = nn.Linear(dim, dim)
+        self.glimpse_slopes = nn.Parameter(torch.zeros(num_heads))
         self.pointer_query = nn.Linear(2 * dim, dim)
+        self.pointer_slope = nn.Parameter(torch.zeros(()))
         self.value_in = nn.Linear(2 * dim, 2 * dim)
         self.value_out = nn.Linear(2 * dim, self.support.num_atoms)
 
     def encode(self, coordinates: Tensor) -> Context:
         """Encode instances `[M, N, 2]`."""
         m, n, _ = coordinates.shape
+        distances = (coordinates.unsqueeze(2) - coordinates.unsqueeze(1)).square().sum(-1).sqrt()
         cities = self.embed_city(coordinates)
         for layer in self.encoder:
-            cities = layer(cities)
+            cities = layer(cities, distances)
         cities = self.encoder_norm(cities)
         keys, values, pointer_keys = self.glimpse_inputs(cities).chunk(3, dim=-1)
         split = (m, n, self.num_heads, self.embedding_dim // self.num_heads)
@@ -127,6 +141,7 @@ class AttentionNetwork(nn.Module):
             pointer_keys=pointer_keys.transpose(1, 2).contiguous(),
             state_inputs=self.state_inputs(cities),
             action_inputs=self.action_inputs(cities),
+            distances=distances,
         )
 
     def representation(self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor) -> Tensor:
@@ -148,21 +163,27 @@ class AttentionNetwork(nn.Module):
         for_state, for_reward = hidden.chunk(2, dim=-1)
         return embeddings + self.dynamics_out(for_state), self.reward_out(for_reward)
 
-    def prediction(self, context: Context, embeddings: Tensor, legal_bias: Tensor) -> tuple[Tensor, Tensor]:
+    def prediction(
+        self, context: Context, embeddings: Tensor, current: Tensor, legal_bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Policy logits `[M, E, N]` and value logits `[M, E, C]`.
 
         Args:
+            current: `[M, E]` int64, where the episodes stand: in a search, the last action.
             legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
         """
         m, e, dim = embeddings.shape
         states = self.state_norm(embeddings)
         queries = self.glimpse_query(states).view(m, e, self.num_heads, -1).transpose(1, 2)
+        distances = gather(context.distances, current)
+        lean = distances.unsqueeze(1) * (_SLOPE_SCALE * self.glimpse_slopes).view(1, -1, 1, 1)
         glimpse = F.scaled_dot_product_attention(
-            queries, context.glimpse_keys, context.glimpse_values, attn_mask=legal_bias.unsqueeze(1)
+            queries, context.glimpse_keys, context.glimpse_values, attn_mask=legal_bias.unsqueeze(1) + lean
         )
         glimpse = self.glimpse_out(glimpse.transpose(1, 2).reshape(m, e, dim))
         features = torch.cat((states, glimpse), dim=-1)
         scores = torch.bmm(self.pointer_query(features), context.pointer_keys) / math.sqrt(dim)
+        scores = scores + distances * (_SLOPE_SCALE * self.pointer_slope)
         policy_logits = self.tanh_clipping * torch.tanh(scores) + legal_bias
         return policy_logits, self.value_out(F.relu(self.value_in(features)))
 

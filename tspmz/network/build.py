@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tspmz.network.attention import AttentionNetwork
+from tspmz.network.fullyconnected import FullyConnectedNetwork
+from tspmz.network.resnet import ResidualNetwork
 from tspmz.network.support import Support
 
 
@@ -31,33 +33,68 @@ class Network(Protocol):
     def dynamics(self, context: Any, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings `[M, E, D]` after `actions [M, E]`, and reward logits `[M, E, C]`."""
 
-    def prediction(self, context: Any, embeddings: Tensor, legal_bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Policy logits `[M, E, N]` and value logits `[M, E, C]`."""
+    def prediction(
+        self, context: Any, embeddings: Tensor, current: Tensor, legal_bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Policy logits `[M, E, N]` and value logits `[M, E, C]`; `current [M, E]` int64, where the episodes stand."""
+
+
+AnyNetwork = AttentionNetwork | ResidualNetwork | FullyConnectedNetwork
 
 
 def build_network(
     seed: int,
     *,
+    kind: str,
+    num_cities: int,
     embedding_dim: int,
     num_layers: int,
     num_heads: int,
     feedforward_dim: int,
+    resnet_blocks: int,
+    resnet_channels: int,
+    fc_hidden: int,
     tanh_clipping: float,
     support_size: int,
     support_step: float,
-) -> AttentionNetwork:
-    """A network with weights drawn from `seed`; torch's global random state is left as it was."""
+) -> AnyNetwork:
+    """A network with weights drawn from `seed`; torch's global random state is left as it was.
+
+    Args:
+        seed: decides the weights.
+        kind: `attention`, `resnet` or `fullyconnected`; each uses the settings that concern it.
+        num_cities: N, to which the latter two are bound.
+        Others: see `config.NetworkConfig`.
+
+    Raises:
+        ValueError: no such kind.
+    """
+    scores = {"tanh_clipping": tanh_clipping, "support_size": support_size, "support_step": support_step}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AttentionNetwork(
-            embedding_dim=embedding_dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            feedforward_dim=feedforward_dim,
-            tanh_clipping=tanh_clipping,
-            support_size=support_size,
-            support_step=support_step,
-        )
+        if kind == "attention":
+            return AttentionNetwork(
+                embedding_dim=embedding_dim,
+                num_layers=num_layers,
+                num_heads=num_heads,
+                feedforward_dim=feedforward_dim,
+                **scores,  # type: ignore[arg-type]
+            )
+        if kind == "resnet":
+            return ResidualNetwork(
+                num_cities=num_cities,
+                resnet_blocks=resnet_blocks,
+                resnet_channels=resnet_channels,
+                **scores,  # type: ignore[arg-type]
+            )
+        if kind == "fullyconnected":
+            return FullyConnectedNetwork(
+                num_cities=num_cities,
+                embedding_dim=embedding_dim,
+                fc_hidden=fc_hidden,
+                **scores,  # type: ignore[arg-type]
+            )
+    raise ValueError(f"no network of kind {kind!r}: must be attention, resnet or fullyconnected")
 
 
 def num_weights(network: torch.nn.Module) -> int:

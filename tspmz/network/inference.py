@@ -43,11 +43,11 @@ class SearchModel:
         """Representation and prediction of true states: `first`, `current` `[I, G]`, `legal_actions [I, G, N]`."""
         self._reserve(first.shape)
         legal = torch.from_numpy(legal_actions).to(self.device)
-        embeddings = self.network.representation(
-            self._context, torch.from_numpy(first).to(self.device), torch.from_numpy(current).to(self.device), legal.float()
-        )
+        here = torch.from_numpy(current).to(self.device)
+        start = torch.from_numpy(first).to(self.device)
+        embeddings = self.network.representation(self._context, start, here, legal.float())
         self._embeddings[0] = embeddings.reshape(-1, embeddings.shape[-1])
-        policy_logits, value_logits = self.network.prediction(self._context, embeddings, legal_bias(legal))
+        policy_logits, value_logits = self.network.prediction(self._context, embeddings, here, legal_bias(legal))
         return RootOutput(
             _flat(policy_logits), _flat(self.network.support.to_scalar(value_logits)),
             legal_actions.reshape(-1, legal_actions.shape[-1]),
@@ -63,12 +63,11 @@ class SearchModel:
         episodes = len(parents)
         rows = torch.from_numpy(parents * episodes + np.arange(episodes)).to(self.device)
         states = self._embeddings.view(-1, self._embeddings.shape[-1]).index_select(0, rows).view(*self._shape, -1)
-        embeddings, reward_logits = self.network.dynamics(
-            self._context, states, torch.from_numpy(actions).to(self.device).view(self._shape)
-        )
+        taken = torch.from_numpy(actions).to(self.device).view(self._shape)
+        embeddings, reward_logits = self.network.dynamics(self._context, states, taken)
         self._embeddings[node] = embeddings.reshape(episodes, -1)
         legal = torch.from_numpy(legal_actions).to(self.device).view(*self._shape, -1)
-        policy_logits, value_logits = self.network.prediction(self._context, embeddings, legal_bias(legal))
+        policy_logits, value_logits = self.network.prediction(self._context, embeddings, taken, legal_bias(legal))
         scalars = self.network.support.to_scalar(torch.stack((reward_logits, value_logits)))
         rewards, values = scalars.view(2, -1).cpu().numpy()
         return RecurrentOutput(rewards, values, _flat(policy_logits))

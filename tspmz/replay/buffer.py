@@ -66,6 +66,7 @@ class ReplayBuffer:
         policy_target: `visit_counts`, `gumbel` or `advantage`; the ring must store the first two.
         advantage_temperature: temperature of the policy weights (`advantage` only).
         advantage_weight_cap: largest policy weight (`advantage` only).
+        advantage_baseline: share of a group's mean policy weight that is taken off (`advantage` only).
         td_steps: n of the value targets; 0 = Monte-Carlo.
         discount: factor per move.
 
@@ -84,6 +85,7 @@ class ReplayBuffer:
         policy_target: str = "advantage",
         advantage_temperature: float = 0.02,
         advantage_weight_cap: float = 20.0,
+        advantage_baseline: float = 0.0,
         td_steps: int = 0,
         discount: float = 1.0,
     ) -> None:
@@ -100,6 +102,7 @@ class ReplayBuffer:
         self._importance_exponent = importance_exponent
         self._advantage_temperature = advantage_temperature
         self._advantage_weight_cap = advantage_weight_cap
+        self._advantage_baseline = advantage_baseline
         self._td_steps = td_steps
         self._discount = discount
         self._tree = SumTree(ring.num_slots)
@@ -197,6 +200,7 @@ class ReplayBuffer:
             coordinates=np.array(records["coordinates"]),
             tours=tours,
             rewards=np.array(rewards),
+            prior_log_probs=np.array(records["prior_log_probs"]),
             value_targets=value_targets(rewards, records["root_values"], self._td_steps, self._discount),
             policy_targets=policy_targets(records[self._stored_target], tours) if self._stored_target else None,
             policy_weights=self._policy_weights(rewards),
@@ -211,7 +215,9 @@ class ReplayBuffer:
     def _policy_weights(self, rewards: Float32) -> Float32:
         if self._stored_target:
             return np.ones(rewards.shape[:2], np.float32)
-        return advantage_weights(advantages(rewards), self._advantage_temperature, self._advantage_weight_cap)
+        return advantage_weights(
+            advantages(rewards), self._advantage_temperature, self._advantage_weight_cap, self._advantage_baseline
+        )
 
     def update_priorities(
         self, slots: Int64, actors: Int64, group_ids: Int64, priorities: NDArray[np.floating[Any]]

@@ -14,7 +14,7 @@ LENGTH_TOLERANCE = 1e-4
 def valid_groups(records: Records) -> Bool:
     """Which records can be learned from.
 
-    A record is refused where a coordinate, reward, root value or action weight is not finite, an action weight is
+    A record is refused where a coordinate, reward, root value, prior or action weight is not finite, an action weight is
     negative, or a tour is no permutation of the cities.
 
     Args:
@@ -24,7 +24,7 @@ def valid_groups(records: Records) -> Bool:
         `[M]` bool.
     """
     valid: Bool = np.asarray(is_permutation(records["tours"]).all(axis=-1))
-    for name in ("coordinates", "rewards", "root_values"):
+    for name in ("coordinates", "rewards", "root_values", "prior_log_probs"):
         valid &= np.isfinite(records[name]).all(axis=(1, 2))
     if "action_weights" in (records.dtype.names or ()):
         weights = records["action_weights"]

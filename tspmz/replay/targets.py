@@ -67,19 +67,22 @@ def advantages(rewards: Float32) -> Float32:
     return ((mean - lengths) / np.where(mean > 0.0, mean, 1.0)).astype(np.float32)
 
 
-def advantage_weights(advantage: Float32, temperature: float, cap: float) -> Float32:
-    """`min(exp(advantage / temperature), cap)` (AWR, algorithm 1 and section 5).
+def advantage_weights(advantage: Float32, temperature: float, cap: float, baseline: float = 0.0) -> Float32:
+    """`min(exp(advantage / temperature), cap)` (AWR, algorithm 1 and section 5), less a share of the group's mean.
 
     Args:
-        advantage: `[...]` float32.
+        advantage: `[..., G]` float32.
         temperature: > 0.
-        cap: largest weight.
+        cap: largest weight before the mean is taken off.
+        baseline: share of the group's mean weight that is taken off; above 0, the worse episodes of a group get
+            negative weights, and at 1 the weights of a group sum to 0.
 
     Returns:
-        `[...]` float32.
+        `[..., G]` float32.
     """
     exponents = np.minimum(advantage.astype(np.float64) / temperature, np.log(cap))
-    return np.minimum(np.exp(exponents), cap).astype(np.float32)
+    weights = np.minimum(np.exp(exponents), cap)
+    return (weights - baseline * weights.mean(axis=-1, keepdims=True)).astype(np.float32)
 
 
 def policy_targets(weights: np.ndarray, tours: Int64) -> Float32:

@@ -1,0 +1,72 @@
+"""The evaluator: gaps of the newest weights on instances that are always the same."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from process_helpers import TinyRun, tiny_config
+
+from tspmz import evaluator
+from tspmz.control import Phase
+from tspmz.evaluator import Evaluator, held_out_instances
+from tspmz.tensorboard import EventWriter
+from tspmz.tsp import reference
+
+
+def test_held_out_instances_depend_on_their_own_seed_only() -> None:
+    beats: list[int] = []
+    one = held_out_instances(tiny_config(run__seed=1), lambda: beats.append(1))
+    other = held_out_instances(tiny_config(run__seed=2), lambda: None)
+    assert np.array_equal(one.coordinates, other.coordinates)
+    assert one.coordinates.shape == (3, 5, 2)
+    assert len(beats) in (0, 3)
+    again = held_out_instances(tiny_config(evaluation__instance_seed=1), lambda: None)
+    assert not np.array_equal(one.coordinates, again.coordinates)
+
+
+def test_without_a_solver_the_reference_is_farthest_insertion(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(coordinates: object) -> None:
+        raise reference.ReferenceSolverError("elkai is missing")
+
+    monkeypatch.setattr(reference, "solve_lkh", fail)
+    assert held_out_instances(tiny_config(), lambda: None).source == "farthest insertion"
+    assert "gaps are against farthest insertion: elkai is missing" in caplog.text
+
+
+def test_newest_weights_are_measured_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tspmz")
+    run = TinyRun(tmp_path)
+    tested = Evaluator(run.config, run.channels, EventWriter(tmp_path / "events"))
+    result = tested.evaluate()
+    assert result is not None
+    assert 0.0 <= result.gap_multi <= result.gap_greedy
+    row = run.channels.stats.row("evaluator")
+    assert row.get("gap_greedy") == row.get("best_gap_greedy") == result.gap_greedy
+    assert "evaluation at step 0: gap" in caplog.text
+    assert tested.evaluate() is None
+    run.loop.publish()
+    assert tested.evaluate() is not None
+    assert row.get("evaluations") == 2
+
+
+def test_instances_in_parts_are_measured_as_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = TinyRun(tmp_path)
+    whole = Evaluator(run.config, run.channels, EventWriter(tmp_path, enabled=False)).evaluate()
+    monkeypatch.setattr(evaluator, "_INSTANCES_AT_ONCE", 2)
+    parts = Evaluator(run.config, run.channels, EventWriter(tmp_path, enabled=False)).evaluate()
+    assert whole is not None
+    assert parts is not None
+    assert parts.gap_greedy == pytest.approx(whole.gap_greedy, rel=1e-6)
+    assert np.array_equal(parts.greedy.tours, whole.greedy.tours)
+
+
+def test_final_weights_are_measured_at_the_end(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path)
+    run.channels.control.advance(Phase.FINISH)
+    Evaluator(run.config, run.channels, EventWriter(tmp_path, enabled=False)).run(1000.0)
+    assert run.channels.stats.row("evaluator").get("evaluations") == 1

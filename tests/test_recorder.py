@@ -1,0 +1,121 @@
+"""The recorder: seals everything once, survives a disk that refuses, keeps what follows a gap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from process_helpers import FullDisk, TinyRun
+
+from tspmz.config_files import config_hash
+from tspmz.errors import RunError
+from tspmz.recorder import Recorder
+from tspmz.replay.loading import LoadReport, load_segments
+from tspmz.replay.manifest import Manifest
+
+
+def recorder_of(run: TinyRun, folder: Path, files: FullDisk | None = None, first: int = 0) -> Recorder:
+    manifest = Manifest(folder, "a run", files=files)
+    return Recorder(run.config, run.channels, folder, "a run", {0: first}, manifest, files)
+
+
+def stored(run: TinyRun, folder: Path) -> LoadReport:
+    return load_segments(folder, "a run", config_hash(run.config), 10**6)
+
+
+def ids(report: LoadReport) -> list[int]:
+    return [group.group_id for group in report.groups[0]]
+
+
+def lost(run: TinyRun) -> float:
+    return run.channels.stats.row("recorder").get("groups_lost")
+
+
+def test_groups_are_sealed_when_there_are_many(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, played=4, replay__segment_groups=6)
+    recorder = recorder_of(run, tmp_path / "replay")
+    recorder.collect()
+    recorder.seal_due()
+    assert not (tmp_path / "replay").exists()
+    run.play(2)
+    recorder.collect()
+    recorder.seal_due()
+    assert ids(stored(run, tmp_path / "replay")) == list(range(6))
+
+
+def test_groups_that_were_overwritten_make_a_gap_and_nothing_more(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, played=6)
+    recorder = recorder_of(run, tmp_path / "replay")
+    recorder.collect()
+    run.play(30)  # the ring holds 16: groups 6 to 19 are overwritten while the recorder looks away
+    recorder.collect()
+    assert recorder.seal_all()
+    report = stored(run, tmp_path / "replay")
+    assert ids(report) == [*range(6), *range(20, 36)]
+    assert report.quarantined == []
+    assert lost(run) == 14
+    assert report.next_group_ids == {0: 36}
+
+
+def test_group_that_cannot_be_read_makes_a_gap(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, played=6)
+    run.channels.ring._checksum[run.channels.ring.slot_of(0, 3)] += 1
+    recorder = recorder_of(run, tmp_path / "replay")
+    assert recorder.seal_all()
+    assert ids(stored(run, tmp_path / "replay")) == [0, 1, 2, 4, 5]
+    assert lost(run) == 1
+
+
+def test_full_disk_keeps_groups_waiting_and_is_loud_at_the_end(tmp_path: Path) -> None:
+    run, disk = TinyRun(tmp_path, played=6), FullDisk()
+    recorder = recorder_of(run, tmp_path / "replay", disk)
+    disk.full = True
+    assert not recorder.seal_all()
+    with pytest.raises(RunError, match="6 groups could not be sealed"):
+        recorder.finish()
+    run.play(30)  # with a gap: what waits and what comes later do not follow
+    recorder.collect()
+    assert not recorder.seal_all()
+    disk.full = False
+    recorder.finish()
+    assert ids(stored(run, tmp_path / "replay")) == [*range(6), *range(20, 36)]
+    assert run.channels.stats.row("recorder").get("failures") == 3
+
+
+def test_full_disk_takes_bounded_memory(tmp_path: Path) -> None:
+    run, disk = TinyRun(tmp_path, played=0, replay__segment_groups=4), FullDisk()
+    recorder = recorder_of(run, tmp_path / "replay", disk)
+    disk.full = True
+    for _ in range(20):
+        run.play(4)
+        recorder.collect()
+        recorder.seal_due()
+    disk.full = False
+    recorder.finish()
+    report = stored(run, tmp_path / "replay")
+    assert len(ids(report)) < 40
+    assert ids(report)[-1] == 79
+    assert lost(run) == 80 - len(ids(report))
+
+
+def test_failure_at_any_operation_loses_nothing(tmp_path: Path) -> None:
+    run, counter = TinyRun(tmp_path, played=6), FullDisk()
+    recorder_of(run, tmp_path / "count", counter).finish()
+    for number in range(counter.operations):
+        folder = tmp_path / str(number)
+        recorder = recorder_of(run, folder, FullDisk(number))
+        recorder.seal_all()
+        recorder.finish()
+        assert ids(stored(run, folder)) == list(range(6)), number
+
+
+def test_restarted_recorder_goes_on_behind_the_last_segment(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, played=4)
+    first = recorder_of(run, tmp_path / "replay")
+    first.finish()
+    run.play(4)
+    manifest = Manifest.load(tmp_path / "replay")
+    second = Recorder(run.config, run.channels, tmp_path / "replay", "a run", {0: 4}, manifest)
+    second.finish()
+    assert ids(stored(run, tmp_path / "replay")) == list(range(8))
+    assert len(manifest.entries) == 2

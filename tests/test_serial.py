@@ -1,0 +1,47 @@
+"""Serial mode in this process: the order of play and training depends on counters only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from process_helpers import TINY, tiny_config
+
+from tspmz.checkpoint import load_latest
+from tspmz.errors import UsageError
+from tspmz.replay.loading import verify_folder
+from tspmz.runner import train
+
+SERIAL = {"run__mode": "serial", "run__train_steps": 6, "evaluation__interval_seconds": 0.0}
+
+
+def trained(directory: Path, **values: Any) -> dict[str, Any]:
+    assert train(tiny_config(**{**SERIAL, **values}), directory) == 0
+    return load_latest(directory / "checkpoints")[0]
+
+
+def test_serial_run_keeps_to_the_ratio_and_stores_all_it_played(tmp_path: Path) -> None:
+    state = trained(tmp_path / "run", run__train_steps=12)
+    assert state["learner"]["train_steps"] == 12
+    assert state["limiter"]["sampled"] == 24
+    played = state["next_group_ids"][0]
+    assert played == state["limiter"]["inserted"]
+    # training waits until play is the error buffer ahead, then they take turns
+    ahead = played - TINY["replay.min_groups"] - 24 / 6.0
+    assert 0 < ahead <= TINY["replay.error_buffer_groups"] + TINY["selfplay.groups_in_parallel"]
+    assert state["groups_sealed"] == played
+    assert not [problem for _, problem in verify_folder(tmp_path / "run" / "replay") if problem]
+
+
+def test_two_serial_runs_are_equal_and_another_seed_is_not(tmp_path: Path) -> None:
+    weights = [
+        trained(tmp_path / name, run__seed=seed)["learner"]["network"] for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    equal = [all((weights[0][name] == other[name]).all() for name in other) for other in weights[1:]]
+    assert equal == [True, False]
+
+
+def test_serial_run_refuses_several_actors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="plays with one actor, not 2"):
+        train(tiny_config(**SERIAL, selfplay__num_actors=2), tmp_path / "run")

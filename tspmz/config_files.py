@@ -1,0 +1,178 @@
+"""Settings from files, dotted keys and texts to a `Config` and back; differences and the hash of two of them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tspmz.config import Config, ConfigError, section_types, setting_type, settings, walk
+
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def parse_value(key: str, text: str) -> Any:
+    """The value that `text` means for `key`, by the key's type.
+
+    Raises:
+        ConfigError: unknown key, or text that is no such value.
+    """
+    try:
+        kind = setting_type(key)
+    except KeyError:
+        raise ConfigError([unknown_key_message(key)]) from None
+    if kind is bool:
+        if text.lower() in _TRUTHS:
+            return _TRUTHS[text.lower()]
+        raise ConfigError([f"{key} = {text!r}: must be true or false"])
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError([f"{key} = {text!r}: must be {'a whole number' if kind is int else 'a number'}"]) from None
+
+
+def unknown_key_message(key: str) -> str:
+    """One line that names the unknown key and the nearest known ones."""
+    known = list(settings())
+    near = difflib.get_close_matches(key, known, n=3) or [k for k in known if k.split(".")[-1] == key.split(".")[-1]]
+    hint = f"; did you mean {', '.join(near)}?" if near else "; tspmz-train --list-settings prints all keys"
+    return f"{key}: unknown setting{hint}"
+
+
+def _coerce(key: str, value: Any) -> tuple[Any, str | None]:
+    """Value from a file brought to the key's type, or a problem line."""
+    kind = setting_type(key)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value), None
+    if type(value) is not kind:
+        return value, f"{key} = {value!r}: must be of type {kind.__name__}, not {type(value).__name__}"
+    return value, None
+
+
+def _flatten(tree: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], list[str]]:
+    flat: dict[str, Any] = {}
+    problems: list[str] = []
+    for section, entries in tree.items():
+        if not isinstance(entries, Mapping):
+            problems.append(f"{origin}: {section}: settings stand in sections, such as [search]")
+            continue
+        for name, value in entries.items():
+            key = f"{section}.{name}"
+            if key not in settings():
+                problems.append(f"{origin}: {unknown_key_message(key)}")
+                continue
+            flat[key], problem = _coerce(key, value)
+            if problem:
+                problems.append(f"{origin}: {problem}")
+    return flat, problems
+
+
+def build_config(values: Mapping[str, Any]) -> Config:
+    """Config from dotted keys; unnamed keys keep their defaults.
+
+    Raises:
+        ConfigError: all problems at once.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, name = key.split(".")
+        sections.setdefault(section, {})[name] = value
+    types = section_types()
+    config = Config(**{name: types[name](**entries) for name, entries in sections.items()})
+    config.validate()
+    return config
+
+
+def load_config(
+    files: Iterable[Path] = (), overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
+) -> Config:
+    """Config from TOML files, then `values` (dotted keys), then `key=value` texts; later ones win.
+
+    Raises:
+        ConfigError: every problem of every source at once.
+    """
+    return build_config(collect_values(files, overrides, values))
+
+
+def collect_values(
+    files: Iterable[Path] = (), overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The dotted keys that files, `values` and `key=value` texts set, merged; not yet validated together.
+
+    Raises:
+        ConfigError: every problem of every source at once.
+    """
+    merged: dict[str, Any] = {}
+    problems: list[str] = []
+    for path in files:
+        try:
+            flat, wrong = _flatten(tomllib.loads(Path(path).read_text(encoding="utf-8")), str(path))
+        except OSError as error:
+            flat, wrong = {}, [f"{path}: cannot be read: {error.strerror}"]
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            flat, wrong = {}, [f"{path}: not a TOML file: {error}"]
+        merged.update(flat)
+        problems += wrong
+    merged.update(values or {})
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator:
+            problems.append(f"--set {text}: must read key=value")
+            continue
+        try:
+            merged[key.strip()] = parse_value(key.strip(), value.strip())
+        except ConfigError as error:
+            problems += [f"--set {text}: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return merged
+
+
+def config_from_dict(tree: Mapping[str, Any], origin: str) -> Config:
+    """Config from nested dictionaries, as `Config.to_dict` makes them (config.json, a checkpoint).
+
+    Raises:
+        ConfigError: every problem at once.
+    """
+    flat, problems = _flatten(tree, origin)
+    if problems:
+        raise ConfigError(problems)
+    return build_config(flat)
+
+
+def read_config_json(path: Path) -> Config:
+    """Config of a run directory's `config.json`.
+
+    Raises:
+        ConfigError: unreadable or wrong.
+    """
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"{path}: not a JSON file: {error}"]) from None
+    if not isinstance(tree, dict) or not isinstance(tree.get("config"), dict):
+        raise ConfigError([f'{path}: not a tspmz run (no "config")'])
+    return config_from_dict(tree["config"], str(path))
+
+
+def flat_values(config: Config) -> dict[str, Any]:
+    """Every setting by its dotted key."""
+    return {key: value for key, _, value in walk(config)}
+
+
+def differences(old: Config, new: Config) -> list[tuple[str, Any, Any, bool]]:
+    """Settings that differ, as (key, old value, new value, fixed)."""
+    rows = zip(walk(old), walk(new), strict=True)
+    return [(key, a, b, bool(field.metadata["fixed"])) for (key, field, a), (_, _, b) in rows if a != b]
+
+
+def config_hash(config: Config) -> str:
+    """16 hex digits over the fixed settings: equal hashes can share weights and stored episodes."""
+    fixed = {key: value for key, field, value in walk(config) if field.metadata["fixed"]}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,184 @@
+"""The residual network: a tower of residual blocks over the planes of all pairs of cities."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tspmz.network.attention import gather
+from tspmz.network.fixed_size import check_num_cities, scale_to_unit
+from tspmz.network.support import Support
+
+LATENT_PLANES = 2
+"""Planes of a latent: few, for a latent of N x N planes is kept for every node of every tree."""
+
+
+class Context(NamedTuple):
+    """What is known of an instance.
+
+    Attributes:
+        distances: `[M, N, N]` between the cities.
+    """
+
+    distances: Tensor
+
+
+class PairLayer(nn.Module):
+    """What stands for a convolution on planes `[B, N, N, F]`: entry, mean of its row, of its column, and of all.
+
+    The neighbors that a 3 x 3 kernel sees depend on the order in which the cities happen to be listed. This is the
+    linear layer that does not (Hartford et al. 2018, eq. 2), and it reaches the whole board in one step.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.entry = nn.Linear(inputs, outputs)
+        self.row = nn.Linear(inputs, outputs, bias=False)
+        self.column = nn.Linear(inputs, outputs, bias=False)
+        self.whole = nn.Linear(inputs, outputs, bias=False)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """`[B, N, N, inputs]` to `[B, N, N, outputs]`."""
+        rows = planes.mean(dim=2, keepdim=True)
+        columns = planes.mean(dim=1, keepdim=True)
+        whole = rows.mean(dim=1, keepdim=True)
+        return self.entry(planes) + self.row(rows) + self.column(columns) + self.whole(whole)
+
+
+class ResidualBlock(nn.Module):
+    """Two pair layers beside a shortcut, normalized before each (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first_norm = nn.LayerNorm(channels)
+        self.first = PairLayer(channels, channels)
+        self.second_norm = nn.LayerNorm(channels)
+        self.second = PairLayer(channels, channels)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """`[B, N, N, F]` to `[B, N, N, F]`."""
+        inner = self.first(F.relu(self.first_norm(planes)))
+        return planes + self.second(F.relu(self.second_norm(inner)))
+
+
+class ResidualNetwork(nn.Module):
+    """Representation, dynamics and prediction as residual towers (MuZero, appendix F), over pairs of cities.
+
+    The board of the games in the paper becomes the N x N board of pairs (i, j): its planes are the distance from i to
+    j and what is true of i and of j (started from, stands on, unvisited). Every function sees the distances; a latent
+    is `LATENT_PLANES` planes, flattened. The order of the cities does not matter. The cost of a state grows with N^2:
+    it is meant for up to some tens of cities.
+
+    Axes: M instances, E states per instance, N cities, D = LATENT_PLANES * N * N, F channels, C atoms.
+
+    Args:
+        num_cities: N; instances of another size are refused.
+        resnet_blocks: residual blocks of each tower.
+        resnet_channels: F.
+        tanh_clipping: policy logits lie in [-tanh_clipping, tanh_clipping].
+        support_size: atoms on each side of zero.
+        support_step: distance between two atoms.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_cities: int,
+        resnet_blocks: int,
+        resnet_channels: int,
+        tanh_clipping: float,
+        support_size: int,
+        support_step: float,
+    ) -> None:
+        super().__init__()
+        self.num_cities = num_cities
+        self.embedding_dim = LATENT_PLANES * num_cities**2
+        self.tanh_clipping = tanh_clipping
+        self.support = Support(support_size, support_step)
+        atoms, channels = self.support.num_atoms, resnet_channels
+        self.state_tower = _tower(7, channels, resnet_blocks)
+        self.state_out = PairLayer(channels, LATENT_PLANES)
+        self.dynamics_tower = _tower(LATENT_PLANES + 3, channels, resnet_blocks)
+        self.dynamics_out = PairLayer(channels, LATENT_PLANES)
+        self.reward_out = nn.Sequential(nn.Linear(2 * channels, channels), nn.ReLU(), nn.Linear(channels, atoms))
+        self.prediction_tower = _tower(LATENT_PLANES + 1, channels, resnet_blocks)
+        self.policy_out = nn.Linear(channels, 1)
+        self.value_out = nn.Sequential(nn.Linear(2 * channels, channels), nn.ReLU(), nn.Linear(channels, atoms))
+
+    def encode(self, coordinates: Tensor) -> Context:
+        """Distances of instances `[M, N, 2]`.
+
+        Raises:
+            UsageError: another number of cities.
+        """
+        check_num_cities(coordinates, self.num_cities)
+        return Context((coordinates.unsqueeze(2) - coordinates.unsqueeze(1)).square().sum(-1).sqrt())
+
+    def representation(self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor) -> Tensor:
+        """Embeddings `[M, E, D]` in [0, 1] of true states.
+
+        Args:
+            first: `[M, E]` int64, where the episode started.
+            current: `[M, E]` int64, where it stands.
+            legal_actions: `[M, E, N]` float32, 1 for the cities not yet visited.
+        """
+        facts = torch.stack((self._one_hot(first), self._one_hot(current), legal_actions), dim=-1).flatten(0, 1)
+        planes = torch.cat((self._distances(context, first.shape[1]), self._of_pairs(facts)), dim=-1)
+        return self._latent(self.state_out(self.state_tower(planes)), first.shape)
+
+    def dynamics(self, context: Context, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings `[M, E, D]` in [0, 1] after `actions [M, E]` and reward logits `[M, E, C]`."""
+        taken = self._one_hot(actions).flatten(0, 1).unsqueeze(-1)
+        planes = self.dynamics_tower(torch.cat((self._board(context, embeddings), self._of_pairs(taken)), dim=-1))
+        row = _row(planes, actions)
+        reward_logits = self.reward_out(torch.cat((row.mean(dim=1), row.amax(dim=1)), dim=-1))
+        return self._latent(self.dynamics_out(planes), actions.shape), reward_logits.unflatten(0, actions.shape)
+
+    def prediction(
+        self, context: Context, embeddings: Tensor, current: Tensor, legal_bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Policy logits `[M, E, N]`, read off the row of the current city, and value logits `[M, E, C]`.
+
+        Args:
+            current: `[M, E]` int64, where the episodes stand.
+            legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
+        """
+        planes = self.prediction_tower(self._board(context, embeddings))
+        scores = self.policy_out(_row(planes, current)).view(legal_bias.shape)
+        value_logits = self.value_out(torch.cat((planes.mean(dim=(1, 2)), planes.amax(dim=(1, 2))), dim=-1))
+        return self.tanh_clipping * torch.tanh(scores) + legal_bias, value_logits.unflatten(0, current.shape)
+
+    def _one_hot(self, cities: Tensor) -> Tensor:
+        return F.one_hot(cities, self.num_cities).float()
+
+    def _distances(self, context: Context, episodes: int) -> Tensor:
+        """`[M * E, N, N, 1]`."""
+        return context.distances.unsqueeze(1).expand(-1, episodes, -1, -1).flatten(0, 1).unsqueeze(-1)
+
+    def _board(self, context: Context, embeddings: Tensor) -> Tensor:
+        """Latents and distances as planes `[M * E, N, N, LATENT_PLANES + 1]`."""
+        latents = embeddings.reshape(-1, self.num_cities, self.num_cities, LATENT_PLANES)
+        return torch.cat((self._distances(context, embeddings.shape[1]), latents), dim=-1)
+
+    def _of_pairs(self, facts: Tensor) -> Tensor:
+        """What is true of each city `[B, N, X]` as planes `[B, N, N, 2 X]`: of the row's and of the column's city."""
+        of_row = facts.unsqueeze(2).expand(-1, -1, self.num_cities, -1)
+        of_column = facts.unsqueeze(1).expand(-1, self.num_cities, -1, -1)
+        return torch.cat((of_row, of_column), dim=-1)
+
+    def _latent(self, planes: Tensor, shape: torch.Size) -> Tensor:
+        return scale_to_unit(planes.flatten(1)).unflatten(0, shape)
+
+
+def _tower(inputs: int, channels: int, blocks: int) -> nn.Sequential:
+    """`[B, N, N, inputs]` to `[B, N, N, channels]`, none below 0."""
+    inner = [ResidualBlock(channels) for _ in range(blocks)]
+    return nn.Sequential(PairLayer(inputs, channels), *inner, nn.LayerNorm(channels), nn.ReLU())
+
+
+def _row(planes: Tensor, cities: Tensor) -> Tensor:
+    """Row `[M * E, N, F]` of planes `[M * E, N, N, F]` at `cities [M, E]`."""
+    return gather(planes.flatten(2), cities.reshape(-1, 1)).view(-1, *planes.shape[2:])
