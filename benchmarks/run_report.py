@@ -49,7 +49,8 @@ def main(run_dirs: tuple[Path, ...]) -> None:
             if third is not None and points:
                 at_three = next(p.value for p in points if p.wall_time >= third)
                 change = points[-1].value / at_three - 1 if at_three else float("nan")
-                table.add_row(f"{tag} at minute 3, end", f"{at_three:.0f}, {points[-1].value:.0f} ({100 * change:+.1f} %)")
+                growth = f"{at_three:.0f}, {points[-1].value:.0f} ({100 * change:+.1f} %)"
+                table.add_row(f"{tag} at minute 3, end", growth)
         Console().print(table)
 
 

@@ -66,7 +66,8 @@ def main(cities: int, simulations: int, seconds: float, rounds: int) -> None:
         total += spent
         rates.append(batches * count * size / spent)
     games = float(np.median(rates))
-    table = Table(title=f"self-play, TSP{cities}, {search.num_simulations} simulations, {count} x {size} episodes, 1 core")
+    work = f"{search.num_simulations} simulations, {count} x {size} episodes"
+    table = Table(title=f"self-play, TSP{cities}, {work}, 1 core")
     table.add_column("figure")
     table.add_column("value", justify="right")
     table.add_row("complete games/s (median round)", f"{games:,.0f}")

@@ -9,14 +9,14 @@ import torch
 from process_helpers import tiny_config
 
 from tspmz.loss import LossInputs
-from tspmz.network.build import AnyNetwork, build_network
+from tspmz.network.build import build_network
 from tspmz.settings import network_settings
 from tspmz.tsp import env
 
 KINDS = ("attention", "resnet", "fullyconnected")
 
 
-def tiny_network(kind: str = "attention", num_cities: int = 6, seed: int = 0) -> AnyNetwork:
+def tiny_network(kind: str = "attention", num_cities: int = 6, seed: int = 0) -> Any:
     """A small network of a kind, in evaluation mode."""
     config = tiny_config(network__kind=kind, problem__num_cities=num_cities, selfplay__group_size=2)
     return build_network(seed, **network_settings(config)).eval()
@@ -86,7 +86,7 @@ def loss_inputs(tours: Any, **values: Any) -> LossInputs:
     num_groups, group_size, num_cities = tours.shape
     moves = num_cities - 1
     plain = {
-        "coordinates": torch.zeros(num_groups, num_cities, 2),
+        "coordinates": torch.from_numpy(random_coordinates(num_groups, num_cities)),
         "tours": tours,
         "rewards": torch.zeros(num_groups, group_size, moves),
         "prior_log_probs": torch.zeros(num_groups, group_size, moves),

@@ -195,8 +195,9 @@ def stored_group(group_id: int, num_cities: int = 20, group_size: int = 3) -> Gr
     moves = np.stack(rewards, axis=1)
     absent = (*moves.shape, 0)
     return Group(
-        coordinates, played, moves, moves, moves, np.zeros(absent, np.int32), np.zeros(absent, np.float32), 0, group_id, 0, 1
-    )
+        coordinates, played, moves, moves, moves, np.zeros(absent, np.int32), np.zeros(absent, np.float32),
+        0, group_id, 0, 1,
+    )  # fmt: skip
 
 
 @pytest.fixture

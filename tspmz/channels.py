@@ -40,6 +40,12 @@ def slots_per_actor(config: Config) -> int:
     return max(share, 2 * config.selfplay.groups_in_parallel)
 
 
+def draws_per_position(config: Config) -> float:
+    """How often a group must be drawn so that each of its moves is trained on once, on average."""
+    moves = config.problem.num_cities - 1
+    return moves / min(config.learner.positions or moves, moves)
+
+
 def open_channels(config: Config, num_weights: int, weights_version: int = 0, elapsed_before: float = 0.0) -> Channels:
     """Reserve everything.
 
@@ -54,11 +60,16 @@ def open_channels(config: Config, num_weights: int, weights_version: int = 0, el
     """
     specs = fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
     actors, shm_dir = config.selfplay.num_actors, config.run.shm_dir
+    draws = draws_per_position(config)
     return Channels(
         ring=Ring(actors, slots_per_actor(config), specs, shm_dir),
         weights=SharedWeights(num_weights, max(weights_version - 1, 0), shm_dir),
         limiter=RateLimiter(
-            actors, config.replay.samples_per_insert, config.replay.min_groups, config.replay.error_buffer_groups
+            actors,
+            draws * config.replay.samples_per_insert,
+            config.replay.min_groups,
+            config.replay.error_buffer_groups,
+            draws * config.replay.max_samples_per_insert,
         ),
         stats=StatsBoard(actors, shm_dir),
         control=Control(elapsed_before, shm_dir),

@@ -146,16 +146,20 @@ class ReplayConfig:
     capacity_groups: int = _setting(128, "groups the replay window holds", low=1, high=10_000_000)
     min_groups: int = _setting(64, "groups in the window before the first train step", low=1, high=10_000_000)
     samples_per_insert: float = _setting(
-        3.0, "episodes sampled for training per episode played", low=0.01, high=1000.0,
+        3.0, "positions sampled for training per env step played, at least", low=0.01, high=1000.0,
         source="Reverb, SampleToInsertRatio"
     )
+    max_samples_per_insert: float = _setting(
+        8.0, "positions sampled for training per env step played, at most; between the two nobody waits",
+        low=0.01, high=1000.0,
+    )  # fmt: skip
     error_buffer_groups: int = _setting(
         48, "(groups) how far play and training may run ahead of that ratio", low=1, high=1_000_000
     )
     sampling: str = _setting("prioritized", "how groups are drawn", choices=("prioritized", "uniform"))
-    priority_exponent: float = _setting(0.6, "alpha of prioritized sampling", low=0.0, high=2.0, source="PER, eq. 1")
+    priority_exponent: float = _setting(0.2, "alpha of prioritized sampling", low=0.0, high=2.0, source="PER, eq. 1")
     importance_exponent: float = _setting(
-        0.4, "beta of importance weights", low=0.0, high=1.0, source="PER, section 3.4"
+        1.0, "beta of importance weights", low=0.0, high=1.0, source="PER, section 3.4"
     )
     policy_target: str = _setting(
         "advantage", "what the policy learns: visit counts, Gumbel's improved policy, or the moves played, weighted "
@@ -197,7 +201,7 @@ class LearnerConfig:
     unroll_steps: int = _setting(
         1, "dynamics steps K in the training unroll", low=0, high=100, source="MuZero, section 3"
     )
-    positions: int = _setting(0, "positions trained per episode of a batch; 0 = all", low=0, high=1000)
+    positions: int = _setting(20, "positions trained per episode of a batch; 0 = all", low=0, high=1000)
     unroll_positions: int = _setting(
         5, "positions per episode of a batch that are unrolled in the learned model; 0 = all", low=0, high=1000
     )
@@ -342,6 +346,11 @@ def _check_rules(config: Config) -> list[str]:
         problems.append("selfplay.group_size = 1: replay.policy_target = advantage needs a group of at least 2")
     if config.replay.policy_target == "gumbel" and config.search.algorithm != "gumbel":
         problems.append("replay.policy_target = gumbel: needs search.algorithm = gumbel")
+    if config.replay.max_samples_per_insert < config.replay.samples_per_insert:
+        problems.append(
+            f"replay.max_samples_per_insert = {config.replay.max_samples_per_insert}: must be at least "
+            f"replay.samples_per_insert = {config.replay.samples_per_insert}"
+        )
     if config.replay.min_groups > config.replay.capacity_groups:
         problems.append(
             f"replay.min_groups = {config.replay.min_groups}: must be at most replay.capacity_groups = "

@@ -43,12 +43,13 @@ def greedy_tours(network: Network, coordinates: Float32, starts: Int64, device: 
         starts: `[I, G]` int64.
     """
     state = env.reset(coordinates, starts)
-    out = np.empty(state.visited.shape, np.int64)
+    num_instances, num_starts, num_cities = state.visited.shape
+    out = np.empty((num_instances, num_starts, num_cities), np.int64)
     out[:, :, 0] = starts
     with torch.inference_mode():
         context = network.encode(torch.from_numpy(np.ascontiguousarray(coordinates)).to(device))
         first = torch.from_numpy(state.first).to(device)
-        for t in range(1, out.shape[2]):
+        for t in range(1, num_cities):
             legal = torch.from_numpy(env.legal_actions(state)).to(device)
             current = torch.from_numpy(state.current).to(device)
             embeddings = network.representation(context, first, current, legal.float())
@@ -108,7 +109,8 @@ def decode(
         else:
             found = searched_tours(network, make_search(starts.size, num_cities), seen, starts, device)
         # lengths on the original coordinates: a symmetry's rounding must not decide
-        candidates = found.reshape(augment, chosen, num_starts, num_cities).swapaxes(0, 1).reshape(chosen, -1, num_cities)
+        by_instance = found.reshape(augment, chosen, num_starts, num_cities).swapaxes(0, 1)
+        candidates = by_instance.reshape(chosen, -1, num_cities)
         lengths = tours.tour_lengths(part, candidates)
         pick = lengths.argmin(axis=1)
         best[instances] = lengths[np.arange(chosen), pick]

@@ -114,7 +114,12 @@ def evaluate(
     references = reference_lengths(found.coordinates, reference)
     started = time.perf_counter()
     decoded = decode_tours(
-        agent.network, found.coordinates, num_starts=starts, augment=augment, make_search=make_search, device=agent.device
+        agent.network,
+        found.coordinates,
+        num_starts=starts,
+        augment=augment,
+        make_search=make_search,
+        device=agent.device,
     )
     seconds = time.perf_counter() - started
     result: dict[str, Any] = {
@@ -159,8 +164,10 @@ def reference_lengths(coordinates: Float32, source: str) -> np.ndarray | None:
         lengths = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"--reference {path}: cannot be read: {error}") from None
-    if lengths.shape != (len(coordinates),) or not np.issubdtype(lengths.dtype, np.number):
+    if lengths.shape != (len(coordinates),):
         raise UsageError(f"--reference {path}: has shape {lengths.shape}, want ({len(coordinates)},)")
+    if not (np.issubdtype(lengths.dtype, np.floating) or np.issubdtype(lengths.dtype, np.integer)):
+        raise UsageError(f"--reference {path}: holds {lengths.dtype}, want numbers")
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
         raise UsageError(f"--reference {path}: lengths must be finite and above 0")
     return lengths.astype(np.float64)

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from tspmz.network.attention import legal_bias
 from tspmz.network.build import Network
 
-
 _MAX_RATIO = 2.0
 
 
@@ -100,7 +99,7 @@ def unroll_loss(
     moves in the learned model. Each step k >= 1 weighs 1 / unroll_steps. A state past the end of its episode counts
     for nothing.
     """
-    num_groups, group_size, num_cities = inputs.tours.shape
+    num_groups, group_size, _ = inputs.tours.shape
     order = torch.argsort(inputs.tours, dim=-1)  # [M, G, N] when each city is visited
     context = network.encode(inputs.coordinates)
     value_weight, policy_weight = _weights(inputs, inputs.positions.shape[1])

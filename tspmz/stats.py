@@ -82,7 +82,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _level("mean_weights_lag", "versions", "published version minus the version a sampled group was played with"),
         _level("mean_tour_length", "length", "mean tour length of the sampled episodes"),
         _level("ring_groups", "groups", "groups in the replay window"),
-        _level("samples_per_insert", "", "episodes sampled per episode played, so far"),
+        _level("samples_per_insert", "", "positions sampled per env step played, so far"),
         _total("groups_ingested", "groups", "groups taken over from the ring"),
         _total("groups_rejected", "groups", "groups not used because a check failed"),
         _total("stale_priorities", "groups", "priorities not written back because the group was overwritten"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tspmz.channels import Channels
+from tspmz.channels import Channels, draws_per_position
 from tspmz.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from tspmz.config import Config
 from tspmz.control import Phase
@@ -73,6 +73,7 @@ class TrainingLoop:
         self._run_id = run_id
         self._files = files
         self._row = channels.stats.row("learner")
+        self._draws_per_position = draws_per_position(config)
         network = build_network(config.run.seed, **network_settings(config))
         self._flat = np.empty(num_weights(network), np.float32)
         self.learner = Learner(network, device, config.run.seed, **learner_settings(config))
@@ -165,7 +166,7 @@ class TrainingLoop:
         row.set("mean_weights_lag", float(self._channels.weights.version - batch.weights_versions.mean()))
         row.set("mean_tour_length", float(-batch.rewards.sum(axis=-1).mean()))
         row.set("ring_groups", self.buffer.size)
-        row.set("samples_per_insert", limiter.sampled / max(limiter.inserted, 1))
+        row.set("samples_per_insert", limiter.sampled / max(limiter.inserted, 1) / self._draws_per_position)
         row.set("groups_ingested", counters.ingested)
         row.set("groups_rejected", counters.rejected_torn + counters.rejected_checksum + counters.rejected_invalid)
         row.set("stale_priorities", counters.stale_priorities)

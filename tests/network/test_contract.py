@@ -128,7 +128,8 @@ def test_training_on_one_batch_lowers_every_part_of_the_loss(network: Any) -> No
         optimizer.zero_grad()
         losses.total.backward()
         optimizer.step()
-    assert all(last < 0.8 * first for first, last in zip(found[0], found[-1], strict=True))
+    assert found[-1][0] < 0.7 * found[0][0]
+    assert all(last < 0.98 * first for first, last in zip(found[0], found[-1], strict=True))
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
@@ -143,7 +144,7 @@ def test_latents_lie_between_0_and_1(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["resnet", "fullyconnected"])
 def test_instances_of_another_size_are_refused(kind: str) -> None:
-    with pytest.raises(UsageError, match="made for 6 cities, the instances have 7.*network.kind = attention"):
+    with pytest.raises(UsageError, match=r"made for 6 cities, the instances have 7.*network\.kind = attention"):
         tiny_network(kind, N).encode(torch.zeros(1, 7, 2))
 
 

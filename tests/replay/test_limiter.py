@@ -10,8 +10,16 @@ import pytest
 from tspmz.replay.limiter import RateLimiter
 
 
-def limiter_of(actors: int = 1, ratio: float = 2.0, min_groups: int = 10, buffer: float = 4.0) -> RateLimiter:
-    return RateLimiter(actors, ratio, min_groups, buffer)
+def limiter_of(
+    actors: int = 1, ratio: float = 2.0, min_groups: int = 10, buffer: float = 4.0, most: float | None = None
+) -> RateLimiter:
+    return RateLimiter(actors, ratio, min_groups, buffer, most)
+
+
+def stopped_at(error: float) -> dict[str, float]:
+    """State of a limiter of `limiter_of` that had 500 inserts, 10 samples and that error when it stopped."""
+    correction = error - (500 - 10 - 10 / 2)
+    return {"inserted": 500, "sampled": 10, "correction": correction, "learner_correction": correction}
 
 
 def play(limiter: RateLimiter, groups: int, actor: int = 0) -> None:
@@ -92,6 +100,55 @@ def test_ratio_is_kept_in_the_long_run(ratio: float) -> None:
     assert limiter.sampled / (limiter.inserted - 10) == pytest.approx(ratio, rel=0.1)
 
 
+def test_nobody_is_held_between_the_two_ratios() -> None:
+    limiter = limiter_of(ratio=2.0, most=6.0)
+    play(limiter, 10)
+    for _ in range(500):
+        assert limiter.actor_may_insert(0)
+        play(limiter, 1)
+        assert limiter.learner_may_sample()
+        limiter.record_sample(4)
+    assert limiter.sampled / (limiter.inserted - 10) == pytest.approx(4.0)
+
+
+def test_learner_is_held_at_the_upper_ratio() -> None:
+    limiter = limiter_of(ratio=2.0, most=6.0)
+    play(limiter, 10)
+    sampled = 0
+    for _ in range(100):
+        play(limiter, 1)
+        while limiter.learner_may_sample():
+            limiter.record_sample(1)
+            sampled += 1
+    assert sampled == pytest.approx(6 * 100, abs=6 * 4)
+
+
+def test_a_lead_is_not_saved_up_for_a_burst() -> None:
+    limiter = limiter_of(ratio=2.0, most=6.0)
+    play(limiter, 10)
+    for _ in range(1000):
+        play(limiter, 1)
+        limiter.record_sample(5)
+    burst = 0
+    while limiter.actor_may_insert(0):
+        play(limiter, 1)
+        burst += 1
+    assert burst == 12  # from -2 to +1 times the buffer of 4
+
+
+def test_somebody_may_always_go_on() -> None:
+    limiter = limiter_of(ratio=2.0, most=2.5)
+    for turn in range(3000):
+        allowed = [limiter.actor_may_insert(0), limiter.learner_may_sample()]
+        assert any(allowed)
+        if allowed[turn % 2]:
+            play(limiter, 7) if turn % 2 == 0 else limiter.record_sample(5)
+        elif allowed[0]:
+            play(limiter, 7)
+        else:
+            limiter.record_sample(5)
+
+
 def test_timeout_says_who_waits_for_what() -> None:
     limiter = limiter_of(3)
     wait = limiter.wait_to_sample(lambda: 4, 0.0)
@@ -141,23 +198,23 @@ def test_state_goes_on_where_it_stopped() -> None:
     assert (restored.inserted, restored.error) == (13, 1.5)
 
 
-@pytest.mark.parametrize(("error", "capped"), [(1000.0, 4.0), (-1000.0, -4.0), (2.5, 2.5)])
+@pytest.mark.parametrize(("error", "capped"), [(1000.0, 4.0), (-1000.0, -4.0), (2.5, 2.5), (-7.5, -7.5)])
 def test_catch_up_after_a_resume_is_capped(error: float, capped: float) -> None:
     limiter = limiter_of()
-    limiter.load_state({"inserted": 500, "sampled": 10, "error": error}, size=50)
+    limiter.load_state(stopped_at(error), size=50)
     assert limiter.error == pytest.approx(capped)
     assert (limiter.inserted, limiter.sampled) == (500, 10)
 
 
 def test_groups_that_actors_held_are_kept_above_the_cap() -> None:
     limiter = limiter_of()
-    limiter.load_state({"inserted": 500, "sampled": 10, "error": 1000.0}, size=50, overshoot=3.0)
+    limiter.load_state(stopped_at(1000.0), size=50, overshoot=3.0)
     assert limiter.error == pytest.approx(7.0)
 
 
 def test_resume_with_an_empty_window_fills_it_first() -> None:
     limiter = limiter_of()
-    limiter.load_state({"inserted": 500, "sampled": 10, "error": 4.0}, size=0)
+    limiter.load_state(stopped_at(4.0), size=0)
     assert not limiter.learner_may_sample()
     inserted = 0
     while limiter.actor_may_insert(0):
@@ -185,9 +242,11 @@ def test_actors_in_other_processes_are_held_and_released() -> None:
             limiter.record_sample(2)
             assert limiter.error <= 4.0 + 2
     finally:
-        limiter.record_sample(10_000)
-        for process in actors:
-            process.join(60)
+        for turn in range(6000):
+            limiter.record_sample(10)  # lets the rest be played
+            actors[turn % 2].join(0.01)
+            if not any(process.is_alive() for process in actors):
+                break
     assert [process.exitcode for process in actors] == [0, 0]
     assert limiter.inserted == 200
 

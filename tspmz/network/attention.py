@@ -155,7 +155,8 @@ class AttentionNetwork(nn.Module):
         as_first, as_current, as_unvisited = context.state_inputs.chunk(3, dim=-1)
         share = legal_actions.sum(dim=-1, keepdim=True) / legal_actions.shape[-1]
         unvisited = torch.bmm(legal_actions / legal_actions.shape[-1], as_unvisited)
-        return context.summary + gather(as_first, first) + gather(as_current, current) + unvisited + share * self.progress
+        ends = gather(as_first, first) + gather(as_current, current)
+        return context.summary + ends + unvisited + share * self.progress
 
     def dynamics(self, context: Context, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings `[M, E, D]` after `actions [M, E]` and reward logits `[M, E, C]`."""

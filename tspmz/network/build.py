@@ -28,7 +28,14 @@ class Network(Protocol):
         """Context of instances `[M, N, 2]`, handed to the other functions."""
 
     def representation(self, context: Any, first: Tensor, current: Tensor, legal_actions: Tensor) -> Tensor:
-        """Embeddings `[M, E, D]` of true states: `first`, `current` `[M, E]` int64, `legal_actions [M, E, N]` float32."""
+        """Embeddings `[M, E, D]` of true states.
+
+        Args:
+            context: from `encode`.
+            first: `[M, E]` int64, where the episode started.
+            current: `[M, E]` int64, where it stands.
+            legal_actions: `[M, E, N]` float32, 1 for the cities not yet visited.
+        """
 
     def dynamics(self, context: Any, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings `[M, E, D]` after `actions [M, E]`, and reward logits `[M, E, C]`."""
@@ -36,7 +43,14 @@ class Network(Protocol):
     def prediction(
         self, context: Any, embeddings: Tensor, current: Tensor, legal_bias: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Policy logits `[M, E, N]` and value logits `[M, E, C]`; `current [M, E]` int64, where the episodes stand."""
+        """Policy logits `[M, E, N]` and value logits `[M, E, C]`.
+
+        Args:
+            context: from `encode`.
+            embeddings: `[M, E, D]`.
+            current: `[M, E]` int64, where the episodes stand: in a search, the last action.
+            legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
+        """
 
 
 AnyNetwork = AttentionNetwork | ResidualNetwork | FullyConnectedNetwork

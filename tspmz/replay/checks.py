@@ -14,8 +14,8 @@ LENGTH_TOLERANCE = 1e-4
 def valid_groups(records: Records) -> Bool:
     """Which records can be learned from.
 
-    A record is refused where a coordinate, reward, root value, prior or action weight is not finite, an action weight is
-    negative, or a tour is no permutation of the cities.
+    A record is refused where a coordinate, reward, root value, prior or action weight is not finite, an action weight
+    is negative, or a tour is no permutation of the cities.
 
     Args:
         records: `[M]` records of `fields.record_dtype`.

@@ -1,0 +1,127 @@
+"""Decoding: whole tours, more looking is never worse, and the same as doing it one by one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from model_helpers import KINDS, random_coordinates, tiny_network
+
+from tspmz import decode as decode_module
+from tspmz.decode import decode, greedy_tours, searched_tours
+from tspmz.network.attention import legal_bias
+from tspmz.search import BatchedSearch
+from tspmz.tsp import symmetry
+from tspmz.tsp.tours import is_permutation, tour_lengths
+
+INSTANCES, N = 7, 6
+
+
+def make_search(batch_size: int, num_cities: int) -> BatchedSearch:
+    return BatchedSearch(batch_size, num_cities, num_simulations=4)
+
+
+def slow_tour(network: Any, points: np.ndarray, start: int) -> list[int]:
+    """The greedy tour of one instance from one start, one city at a time."""
+    tour = [start]
+    with torch.no_grad():
+        context = network.encode(torch.from_numpy(points[None]))
+        while len(tour) < len(points):
+            legal = torch.ones(1, 1, len(points), dtype=torch.bool)
+            legal[0, 0, tour] = False
+            current = torch.tensor([[tour[-1]]])
+            embeddings = network.representation(context, torch.tensor([[start]]), current, legal.float())
+            logits, _ = network.prediction(context, embeddings, current, legal_bias(legal))
+            tour.append(max((city for city in range(len(points)) if city not in tour), key=logits[0, 0].__getitem__))
+    return tour
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_greedy_tours_equal_those_made_one_by_one(kind: str) -> None:
+    network, points = tiny_network(kind, N), random_coordinates(INSTANCES, N)
+    starts = np.random.default_rng(1).integers(N, size=(INSTANCES, 3))
+    found = greedy_tours(network, points, starts)
+    assert is_permutation(found).all()
+    for i in range(INSTANCES):
+        for g in range(3):
+            assert found[i, g].tolist() == slow_tour(network, points[i], int(starts[i, g]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("factory", [None, make_search])
+def test_best_tour_and_its_length_fit_together(kind: str, factory: Any) -> None:
+    points = random_coordinates(INSTANCES, N)
+    found = decode(tiny_network(kind, N), points, num_starts=2, augment=8, make_search=factory)
+    assert is_permutation(found.tours).all()
+    assert found.lengths.dtype == np.float64
+    np.testing.assert_array_equal(found.lengths, tour_lengths(points, found.tours[:, None])[:, 0])
+
+
+@pytest.mark.parametrize("factory", [None, make_search])
+def test_more_starts_and_symmetries_are_never_worse(factory: Any) -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    rows = [
+        decode(network, points, num_starts=starts, augment=augment, make_search=factory).lengths
+        for starts, augment in ((1, 1), (2, 1), (N, 1), (N, 8))
+    ]
+    for fewer, more in pairwise(rows):
+        assert (more <= fewer + 1e-9).all()
+    assert rows[-1].mean() < rows[0].mean()
+
+
+def test_best_of_starts_and_symmetries_is_that_of_all_tours_one_by_one() -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    found = decode(network, points, num_starts=3, augment=8)
+    for i, instance in enumerate(points):
+        lengths = [
+            tour_lengths(instance[None], np.array([[slow_tour(network, symmetry.apply(instance, index), start)]]))[0, 0]
+            for index in range(8)
+            for start in range(3)
+        ]
+        assert found.lengths[i] == pytest.approx(min(lengths), rel=1e-12)
+
+
+def test_one_start_is_city_0() -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    starts = np.zeros((INSTANCES, 1), np.int64)
+    assert np.array_equal(decode(network, points).tours, greedy_tours(network, points, starts)[:, 0])
+
+
+@pytest.mark.parametrize("factory", [None, make_search])
+@pytest.mark.parametrize("batch_bytes", [1, 3 * 4 * N * 512 * 2])
+def test_small_batches_give_the_same_tours(factory: Any, batch_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    whole = decode(network, points, num_starts=2, make_search=factory)
+    monkeypatch.setattr(decode_module, "_BATCH_BYTES", batch_bytes)
+    finished: list[int] = []
+    parts = decode(network, points, num_starts=2, make_search=factory, on_progress=finished.append)
+    assert np.array_equal(whole.tours, parts.tours)
+    assert np.array_equal(whole.lengths, parts.lengths)
+    assert sum(finished) == INSTANCES
+    if batch_bytes == 1:
+        assert finished == [1] * INSTANCES
+
+
+def test_searched_tours_are_permutations_and_repeatable() -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    starts = np.tile(np.arange(2), (INSTANCES, 1))
+    found = [searched_tours(network, make_search(2 * INSTANCES, N), points, starts) for _ in range(2)]
+    assert is_permutation(found[0]).all()
+    assert np.array_equal(found[0][:, :, 0], starts)
+    assert np.array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_starts": 0}, "starts = 0: must be 1 to 6"),
+        ({"num_starts": 7}, "starts = 7: must be 1 to 6"),
+        ({"augment": 2}, "augment = 2: must be 1 or 8"),
+    ],
+)
+def test_wrong_arguments_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decode(tiny_network(num_cities=N), random_coordinates(1, N), **settings)

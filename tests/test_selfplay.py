@@ -1,0 +1,183 @@
+"""Self-play: whole tours, rewards that add up, and play that is a function of seed, group and weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from model_helpers import KINDS, random_coordinates, tiny_network
+
+from tspmz.network.inference import SearchModel
+from tspmz.rng import generator_for
+from tspmz.search import BatchedSearch
+from tspmz.selfplay import GroupSource, Play, play, play_groups
+from tspmz.tsp import generators
+from tspmz.tsp.tours import is_permutation, tour_lengths
+from tspmz.types import Group
+
+INSTANCES, EPISODES, N, SIMULATIONS = 2, 3, 6, 4
+SOURCE = GroupSource(seed=3, actor=1, distribution="uniform", num_cities=N, num_clusters=3, group_size=EPISODES)
+
+
+class WatchedSearch(BatchedSearch):
+    """Keeps how it was called."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.temperatures: list[float] = []
+        self.noises: list[bool] = []
+        self.next_numbers: list[float] = []
+
+    def run(self, root: Any, recurrent_fn: Any, rng: Any, *, temperature: float = 1.0, noise: bool = True) -> Any:
+        self.temperatures.append(temperature)
+        self.noises.append(noise)
+        self.next_numbers.append(copy.deepcopy(rng).random())
+        return super().run(root, recurrent_fn, rng, temperature=temperature, noise=noise)
+
+
+def make_search(algorithm: str = "gumbel", batch_size: int = INSTANCES * EPISODES) -> WatchedSearch:
+    return WatchedSearch(batch_size, N, algorithm=algorithm, num_simulations=SIMULATIONS)
+
+
+def played(
+    algorithm: str = "gumbel", kind: str = "attention", rng_seed: int = 0, search: Any = None, **settings: Any
+) -> tuple[np.ndarray, np.ndarray, Play]:
+    """Coordinates, starts, and the play on them."""
+    coordinates = random_coordinates(INSTANCES, N)
+    starts = np.array([[0, 3, 5], [1, 2, 4]])
+    model = SearchModel(tiny_network(kind, N), SIMULATIONS + 1)
+    rng = np.random.default_rng(rng_seed)
+    return coordinates, starts, play(model, search or make_search(algorithm), coordinates, starts, rng, **settings)
+
+
+def groups_of(first: int, count: int, model: SearchModel | None = None, source: GroupSource = SOURCE) -> list[Group]:
+    model = model or SearchModel(tiny_network(num_cities=N), SIMULATIONS + 1)
+    search = make_search(batch_size=count * EPISODES)
+    return play_groups(model, search, source, first, count, 7, temperature=1.0, temperature_threshold=0)
+
+
+def equal(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
+def test_tours_are_permutations_whose_rewards_sum_to_their_lengths(algorithm: str, kind: str) -> None:
+    coordinates, starts, found = played(algorithm, kind)
+    assert is_permutation(found.tours).all()
+    assert np.array_equal(found.tours[:, :, 0], starts)
+    np.testing.assert_allclose(-found.rewards.sum(axis=-1), tour_lengths(coordinates, found.tours), rtol=1e-5)
+    assert 1.0 <= found.mean_depth <= SIMULATIONS
+
+
+@pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
+def test_search_statistics_are_of_the_legal_moves(algorithm: str) -> None:
+    _, _, found = played(algorithm)
+    order = np.argsort(found.tours, axis=-1)
+    legal = order[:, :, None, :] > np.arange(N - 1)[:, None]
+    assert (found.visit_counts[~legal] == 0).all()
+    assert (found.action_weights[~legal] == 0).all()
+    np.testing.assert_allclose(found.action_weights.sum(axis=-1), 1.0, rtol=1e-5)
+    assert (found.visit_counts[:, :, :-1].sum(axis=-1) == SIMULATIONS).all()
+
+
+def test_forced_move_is_worth_its_reward() -> None:
+    coordinates, _, found = played()
+    assert np.array_equal(found.root_values[:, :, -1], found.rewards[:, :, -1])
+    last = found.tours[:, :, -1:]
+    assert (np.take_along_axis(found.visit_counts[:, :, -1], last, axis=-1) == 1).all()
+    assert (np.take_along_axis(found.action_weights[:, :, -1], last, axis=-1) == 1.0).all()
+    points = np.take_along_axis(coordinates[:, None], found.tours[..., None], axis=2).astype(np.float64)
+    edges = np.linalg.norm(points[:, :, -1] - points[:, :, -2], axis=-1)
+    edges += np.linalg.norm(points[:, :, -1] - points[:, :, 0], axis=-1)
+    np.testing.assert_allclose(found.rewards[:, :, -1], -edges, rtol=1e-6)
+
+
+def test_three_cities_are_two_moves_one_of_them_searched() -> None:
+    search = WatchedSearch(2, 3, num_simulations=2)
+    model = SearchModel(tiny_network(num_cities=3), 3)
+    found = play(model, search, random_coordinates(1, 3), np.array([[0, 2]]), np.random.default_rng(0))
+    assert len(search.temperatures) == 1
+    assert is_permutation(found.tours).all()
+
+
+@pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
+def test_play_without_noise_at_temperature_zero_needs_no_random_numbers(algorithm: str) -> None:
+    results = [played(algorithm, rng_seed=seed, noise=False, temperature=0.0)[2] for seed in (0, 1)]
+    assert equal(results[0], results[1])
+
+
+@pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
+def test_play_with_noise_depends_on_the_generator(algorithm: str) -> None:
+    results = [played(algorithm, rng_seed=seed)[2] for seed in (0, 0, 1)]
+    assert equal(results[0], results[1])
+    assert not equal(results[0], results[2])
+
+
+@pytest.mark.parametrize(("threshold", "temperatures"), [(0, [0.5] * 4), (1, [0.5, 0, 0, 0]), (9, [0.5] * 4)])
+def test_temperature_falls_to_zero_from_the_threshold_on(threshold: int, temperatures: list[float]) -> None:
+    search = make_search()
+    played(search=search, temperature=0.5, temperature_threshold=threshold, noise=False)
+    assert search.temperatures == temperatures
+    assert search.noises == [False] * 4
+
+
+def test_group_is_what_was_asked_for() -> None:
+    groups = groups_of(5, 2)
+    assert [group.group_id for group in groups] == [5, 6]
+    for group in groups:
+        assert (group.actor, group.seed, group.weights_version) == (1, 3, 7)
+        assert is_permutation(group.tours).all()
+        assert len(set(group.tours[:, 0])) == EPISODES
+        lengths = tour_lengths(group.coordinates[None], group.tours[None])[0]
+        np.testing.assert_allclose(-group.rewards.sum(axis=-1), lengths, rtol=1e-5)
+
+
+def test_play_of_groups_is_a_function_of_weights_source_and_first_group() -> None:
+    model = SearchModel(tiny_network(num_cities=N), SIMULATIONS + 1)
+    first = groups_of(4, 2, model)
+    groups_of(9, 2, model)  # what was played in between leaves no trace
+    for one, again in zip(first, groups_of(4, 2, model), strict=True):
+        assert equal(one, again)
+    others = groups_of(4, 2, source=SOURCE._replace(seed=4)), groups_of(4, 2, source=SOURCE._replace(actor=0))
+    for other in others:
+        assert not np.array_equal(first[0].coordinates, other[0].coordinates)
+
+
+def test_noise_of_groups_is_drawn_from_their_own_stream() -> None:
+    for first in (4, 5):
+        search = make_search(batch_size=EPISODES)
+        model = SearchModel(tiny_network(num_cities=N), SIMULATIONS + 1)
+        play_groups(model, search, SOURCE, first, 1, 0, temperature=1.0, temperature_threshold=0)
+        assert search.next_numbers[0] == generator_for(SOURCE.seed, "search", SOURCE.actor, first).random()
+
+
+def test_instance_of_a_group_can_be_made_again_from_the_seed() -> None:
+    for group in groups_of(4, 3):
+        rng = generator_for(group.seed, "instance", group.actor, group.group_id)
+        coordinates = generators.generate("uniform", rng, 1, N, 3)[0]
+        assert np.array_equal(group.coordinates, coordinates)
+        assert np.array_equal(group.coordinates, SOURCE.instance(group.group_id)[0])
+        assert np.array_equal(group.tours[:, 0], SOURCE.instance(group.group_id)[1])
+
+
+def test_instance_does_not_depend_on_how_many_groups_are_played_together() -> None:
+    alone, together = groups_of(6, 1)[0], groups_of(4, 3)[2]
+    assert np.array_equal(alone.coordinates, together.coordinates)
+    assert np.array_equal(alone.tours[:, 0], together.tours[:, 0])
+
+
+def test_clock_gets_the_seconds_of_each_stage_once() -> None:
+    class Clock:
+        def __init__(self) -> None:
+            self.totals: dict[str, float] = {}
+
+        def add(self, name: str, value: float) -> None:
+            self.totals[name] = self.totals.get(name, 0.0) + value
+
+    clock = Clock()
+    played(clock=clock)
+    assert set(clock.totals) == {"network_seconds", "tree_seconds", "env_seconds"}
+    assert min(clock.totals.values()) >= 0.0

@@ -1,0 +1,44 @@
+"""From the config to keyword arguments: every receiver takes exactly what it is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from process_helpers import tiny_config
+
+from tspmz.config import Config
+from tspmz.learner import Learner
+from tspmz.network.build import build_network
+from tspmz.replay.buffer import ReplayBuffer
+from tspmz.search import BatchedSearch
+from tspmz.settings import learner_settings, network_settings, replay_settings, search_settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "receiver", "left_out"),
+    [
+        (network_settings, build_network, set()),
+        (search_settings, BatchedSearch, {"q_normalization"}),
+        (learner_settings, Learner, set()),
+        (replay_settings, ReplayBuffer, set()),
+    ],
+)
+def test_receiver_takes_exactly_these_settings(
+    settings: Callable[[Config], dict[str, Any]], receiver: Callable[..., Any], left_out: set[str]
+) -> None:
+    parameters = inspect.signature(receiver).parameters.values()
+    keywords = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    assert set(settings(Config())) == keywords - left_out
+
+
+def test_values_are_those_of_the_config() -> None:
+    config = tiny_config(search__discount=0.5, learner__learning_rate=0.25, learner__batch_groups=3)
+    assert network_settings(config) == {**dataclasses.asdict(config.network), "num_cities": 5}
+    assert search_settings(config) == dataclasses.asdict(config.search)
+    assert learner_settings(config)["learning_rate"] == 0.25
+    assert replay_settings(config)["discount"] == 0.5
+    assert replay_settings(config)["batch_groups"] == 3
