@@ -5,20 +5,22 @@ from __future__ import annotations
 import pytest
 from process_helpers import tiny_channels, tiny_config
 
-from tspmz.channels import memory_plan, open_channels, slots_per_actor
+from tspmz.channels import memory_plan, open_channels, slots_per_actor, window_per_actor
 from tspmz.control import Control, Phase
 from tspmz.errors import TspmzError
 
 
 @pytest.mark.parametrize(
-    ("capacity", "actors", "parallel", "slots"), [(16, 1, 2, 16), (17, 2, 2, 9), (16, 8, 2, 4), (16, 2, 16, 32)]
+    ("capacity", "actors", "parallel", "window", "slots"),
+    [(16, 1, 2, 16, 64), (17, 2, 2, 9, 64), (16, 8, 2, 2, 64), (16, 2, 16, 16, 512), (1000, 1, 2, 1000, 1000)],
 )
-def test_shard_is_its_share_of_the_window_and_at_least_two_batches(
-    capacity: int, actors: int, parallel: int, slots: int
+def test_shard_is_its_share_of_the_window_and_32_batches_where_that_is_cheap(
+    capacity: int, actors: int, parallel: int, window: int, slots: int
 ) -> None:
     config = tiny_config(
         replay__capacity_groups=capacity, selfplay__num_actors=actors, selfplay__groups_in_parallel=parallel
     )
+    assert window_per_actor(config) == window
     assert slots_per_actor(config) == slots
     assert tiny_channels(config).ring.num_slots == actors * slots
 

@@ -28,7 +28,7 @@ def test_serial_run_keeps_to_the_ratio_and_stores_all_it_played(tmp_path: Path) 
     played = state["next_group_ids"][0]
     assert played == state["limiter"]["inserted"]
     # training waits until play is the error buffer ahead, then they take turns
-    ahead = played - TINY["replay.min_groups"] - 24 / 6.0
+    ahead = played - TINY["replay.min_groups"] - 24 / 3.0
     assert 0 < ahead <= TINY["replay.error_buffer_groups"] + TINY["selfplay.groups_in_parallel"]
     assert state["groups_sealed"] == played
     assert not [problem for _, problem in verify_folder(tmp_path / "run" / "replay") if problem]

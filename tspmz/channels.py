@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 from tspmz.config import Config
 from tspmz.control import Control
-from tspmz.replay.fields import fields_for
+from tspmz.replay.fields import fields_for, record_dtype
 from tspmz.replay.limiter import RateLimiter
 from tspmz.replay.ring import Ring
 from tspmz.stats import StatsBoard
 from tspmz.weights import SharedWeights
+
+
+_SPARE_BATCHES = 32
+_SPARE_BYTES = 64 * 2**20
 
 
 class Channels(NamedTuple):
@@ -32,12 +36,21 @@ class Channels(NamedTuple):
 
 
 def slots_per_actor(config: Config) -> int:
-    """Ring slots of one actor: its share of the window, at least two batches of what it plays at a time.
+    """Ring slots of one actor: its share of the window, and room for what the recorder has not yet taken.
 
-    With fewer, an actor would overwrite groups before learner and recorder can see them.
+    At least two batches of play, else an actor would overwrite groups before anybody can see them; up to
+    `_SPARE_BATCHES` where that costs no more than `_SPARE_BYTES` for all actors together.
     """
+    specs = fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
+    batch = config.selfplay.groups_in_parallel
+    cheap = _SPARE_BYTES // (record_dtype(specs).itemsize * config.selfplay.num_actors)
+    return max(window_per_actor(config), 2 * batch, min(_SPARE_BATCHES * batch, cheap))
+
+
+def window_per_actor(config: Config) -> int:
+    """Groups of one actor that the learner draws from: its share of the window, at least one batch of play."""
     share = -(-config.replay.capacity_groups // config.selfplay.num_actors)
-    return max(share, 2 * config.selfplay.groups_in_parallel)
+    return max(share, config.selfplay.groups_in_parallel)
 
 
 def draws_per_position(config: Config) -> float:

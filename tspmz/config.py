@@ -214,15 +214,15 @@ class LearnerConfig:
     weight_decay: float = _setting(1e-4, "AdamW weight decay", low=0.0, high=10.0, source="Loshchilov and Hutter 2019")
     max_grad_norm: float = _setting(1.0, "gradients are scaled down to this norm", low=1e-6, high=1e6)
     value_loss_weight: float = _setting(
-        0.25, "weight of the value loss", low=0.0, high=1000.0, source="MuZero Reanalyze, appendix"
+        0.1, "weight of the value loss", low=0.0, high=1000.0, source="MuZero Reanalyze, appendix"
     )
-    reward_loss_weight: float = _setting(1.0, "weight of the reward loss", low=0.0, high=1000.0)
+    reward_loss_weight: float = _setting(0.3, "weight of the reward loss", low=0.0, high=1000.0)
     entropy_bonus: float = _setting(0.0, "weight of the policy's entropy", low=0.0, high=100.0)
     dynamics_gradient_scale: float = _setting(
         0.5, "factor on the gradient that enters each dynamics step", low=0.0, high=1.0, source="MuZero, appendix G"
     )
     augment: bool = _setting(True, "each instance of a batch is mapped by a random symmetry of the square")
-    publish_every: int = _setting(10, "train steps between two published versions of the weights", low=1, high=10**6)
+    publish_every: int = _setting(5, "train steps between two published versions of the weights", low=1, high=10**6)
     checkpoint_seconds: float = _setting(60.0, "(s) between two checkpoints", low=0.1, high=86_400.0)
     checkpoint_every: int = _setting(0, "train steps between two checkpoints; 0 = by time only", low=0, high=10**9)
     keep_checkpoints: int = _setting(3, "checkpoints kept", low=2, high=1000)

@@ -95,9 +95,9 @@ def unroll_loss(
 ) -> Losses:
     """Loss of a batch (MuZero, eq. 1 and appendix G).
 
-    Every position is embedded from its true state (k = 0); the unrolled ones are then followed for `unroll_steps`
-    moves in the learned model. Each step k >= 1 weighs 1 / unroll_steps. A state past the end of its episode counts
-    for nothing.
+    Every position is embedded from its true state (k = 0); U of the P positions are then followed for `unroll_steps`
+    moves in the learned model. The policy and value losses of each step k >= 1 weigh U / P / unroll_steps, those of
+    the reward 1 / unroll_steps. A state past the end of its episode counts for nothing.
     """
     num_groups, group_size, _ = inputs.tours.shape
     order = torch.argsort(inputs.tours, dim=-1)  # [M, G, N] when each city is visited
@@ -119,6 +119,8 @@ def unroll_loss(
         inputs = inputs._replace(positions=inputs.positions.gather(1, inputs.unrolled))
         states = _states_at(inputs, order, 0)
         value_weight, policy_weight = _weights(inputs, inputs.positions.shape[1])
+    # a predicted state weighs the same wherever it comes from, or the few unrolled ones drown the others in their noise
+    share = inputs.positions.shape[1] / (mask.shape[1] / group_size) / max(unroll_steps, 1)
     for k in range(1, unroll_steps + 1):
         before = states
         embeddings, reward_logits = network.dynamics(
@@ -127,8 +129,8 @@ def unroll_loss(
         states = _states_at(inputs, order, k)
         policy, value, _, _ = _prediction_losses(network, context, embeddings, states)
         reward = network.support.cross_entropy(reward_logits, before.rewards)
-        policy_loss = policy_loss + _policy_mean(policy, states, policy_weight) / unroll_steps
-        value_loss = value_loss + _mean(value, value_weight, states.loss_mask) / unroll_steps
+        policy_loss = policy_loss + share * _policy_mean(policy, states, policy_weight)
+        value_loss = value_loss + share * _mean(value, value_weight, states.loss_mask)
         reward_loss = reward_loss + _mean(reward, value_weight, before.loss_mask) / unroll_steps
         predicted = network.support.to_scalar(reward_logits.detach())
         squared = (predicted - before.rewards) ** 2

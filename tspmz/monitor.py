@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from types import TracebackType
 
-from tspmz.channels import Channels
+from tspmz.channels import Channels, window_per_actor
 from tspmz.config import Config
 from tspmz.config_files import flat_values
 from tspmz.display import ProcessView, RunView
@@ -52,7 +52,7 @@ class Monitor:
         self._config = config
         self._run_dir = run_dir
         self._channels = channels
-        self._capacity = channels.ring.num_slots
+        self._capacity = config.selfplay.num_actors * window_per_actor(config)
         self._history: deque[Snapshot] = deque()
         self._last_point: Snapshot | None = None
         self._notes = _Notes()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tspmz.channels import Channels, draws_per_position
+from tspmz.channels import Channels, draws_per_position, window_per_actor
 from tspmz.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from tspmz.config import Config
 from tspmz.control import Phase
@@ -77,7 +77,9 @@ class TrainingLoop:
         network = build_network(config.run.seed, **network_settings(config))
         self._flat = np.empty(num_weights(network), np.float32)
         self.learner = Learner(network, device, config.run.seed, **learner_settings(config))
-        self.buffer = ReplayBuffer(channels.ring, **replay_settings(config))
+        self.buffer = ReplayBuffer(
+            channels.ring, window_per_actor=window_per_actor(config), **replay_settings(config)
+        )
         self.buffer.ingest()
         self._sealed_before = 0
         if resumed is not None:

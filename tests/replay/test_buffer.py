@@ -88,6 +88,19 @@ def test_ingest_counts_damaged_and_torn_slots() -> None:
     assert (counters.rejected_checksum, counters.rejected_torn) == (1, 1)
 
 
+def test_window_holds_the_newest_groups_only() -> None:
+    ring = Ring(1, 32, fields_for(6, 3, "advantage"))
+    writer = ring.writer(0)
+    buffer = ReplayBuffer(ring, batch_groups=8, window_per_actor=5)
+    for group_id in range(12):
+        writer.write(make_group(0, group_id))
+        if group_id % 3 == 2:
+            buffer.ingest()
+            assert sorted(buffer.state()["group_id"]) == list(range(max(0, group_id - 4), group_id + 1))
+    drawn = np.concatenate([buffer.sample(np.random.default_rng(i)).group_ids for i in range(50)])
+    assert set(drawn) == {7, 8, 9, 10, 11}
+
+
 def test_batch_holds_the_groups_that_it_names() -> None:
     _, buffer = filled(4)
     batch = buffer.sample(np.random.default_rng(0))

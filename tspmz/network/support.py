@@ -52,7 +52,8 @@ class Support(torch.nn.Module):
         """
         position = (transform(scalars) / self.step + self.size).clamp(0, 2 * self.size)
         lower = position.floor().clamp(max=2 * self.size - 1)
-        return lower.long(), position - lower
+        # a target that is not finite must make the loss NaN, which skips the step, not an index out of range
+        return lower.nan_to_num(0.0).long(), position - lower
 
     def cross_entropy(self, logits: Tensor, scalars: Tensor) -> Tensor:
         """Cross entropy `[...]` of `logits [..., C]` against the two-hot target of `scalars [...]`."""

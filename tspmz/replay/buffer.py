@@ -60,6 +60,7 @@ class ReplayBuffer:
     Args:
         ring: where the actors write.
         batch_groups: groups M of a batch.
+        window_per_actor: newest groups of each actor that are drawn from; None = all that the ring holds.
         sampling: `prioritized` or `uniform`.
         priority_exponent: alpha; the stored priority is `(priority + 1e-6) ** alpha` (PER, eq. 1).
         importance_exponent: beta of the importance weights.
@@ -79,6 +80,7 @@ class ReplayBuffer:
         ring: Ring,
         *,
         batch_groups: int,
+        window_per_actor: int | None = None,
         sampling: str = "prioritized",
         priority_exponent: float = 0.6,
         importance_exponent: float = 0.4,
@@ -97,6 +99,7 @@ class ReplayBuffer:
             raise ValueError(f"the ring does not store what policy target {policy_target!r} needs")
         self._ring = ring
         self._batch_groups = batch_groups
+        self._window = min(window_per_actor or ring.slots_per_actor, ring.slots_per_actor)
         # exponent 0 gives every group the same priority, whatever comes back
         self._priority_exponent = priority_exponent if sampling == "prioritized" else 0.0
         self._importance_exponent = importance_exponent
@@ -132,14 +135,23 @@ class ReplayBuffer:
         """
         before = self._counts["ingested"]
         for actor, written in enumerate(self._ring.all_written()):
-            first = max(int(self._seen[actor]), int(written) - self._ring.slots_per_actor)
+            if written == self._seen[actor]:
+                continue
+            first = max(int(self._seen[actor]), int(written) - self._window)
             if first > self._seen[actor] and self._seen[actor] > 0:
                 self._counts["missed"] += first - int(self._seen[actor])
             for start in range(first, int(written), len(self._incoming)):
                 stop = min(start + len(self._incoming), int(written))
                 self._take_in(actor, np.arange(start, stop, dtype=np.int64))
             self._seen[actor] = written
+            self._forget_before(actor, int(written) - self._window)
         return self._counts["ingested"] - before
+
+    def _forget_before(self, actor: int, group_id: int) -> None:
+        """Forget the groups of an actor that have left the window."""
+        start = actor * self._ring.slots_per_actor
+        held = self._group_ids[start : start + self._ring.slots_per_actor]
+        self._forget(start + np.flatnonzero((held != _EMPTY) & (held < group_id)))
 
     def _take_in(self, actor: int, group_ids: Int64) -> None:
         slots = actor * self._ring.slots_per_actor + group_ids % self._ring.slots_per_actor
