@@ -201,7 +201,7 @@ class LearnerConfig:
     unroll_steps: int = _setting(
         1, "dynamics steps K in the training unroll", low=0, high=100, source="MuZero, section 3"
     )
-    positions: int = _setting(20, "positions trained per episode of a batch; 0 = all", low=0, high=1000)
+    positions: int = _setting(0, "positions trained per episode of a batch; 0 = all", low=0, high=1000)
     unroll_positions: int = _setting(
         5, "positions per episode of a batch that are unrolled in the learned model; 0 = all", low=0, high=1000
     )
