@@ -12,7 +12,6 @@ from tspmz.replay.ring import Ring
 from tspmz.stats import StatsBoard
 from tspmz.weights import SharedWeights
 
-
 _SPARE_BATCHES = 32
 _SPARE_BYTES = 64 * 2**20
 

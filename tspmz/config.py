@@ -168,7 +168,7 @@ class ReplayConfig:
         source="MuZero, section 3; Gumbel MuZero, section 4; AWR, algorithm 1",
     )
     advantage_temperature: float = _setting(
-        0.02, "temperature of the advantage weight (advantage = relative to the group's mean length)",
+        0.02, "temperature of the advantage weight, at least the group's spread (in shares of the group's mean length)",
         low=1e-4, high=100.0,
         source="AWR, eq. 8",
     )

@@ -65,8 +65,21 @@ def test_advantages_of_a_group_of_zero_length_are_zero() -> None:
 
 
 def test_advantage_weights_are_exponential_up_to_the_cap() -> None:
-    weights = advantage_weights(np.array([0.0, 0.02, -0.02, 1.0, 1e6, -1e6], np.float32), 0.02, 20.0)
-    assert weights == pytest.approx(np.array([1.0, np.e, 1 / np.e, 20.0, 20.0, 0.0]), rel=1e-5)
+    # the spread of the first group is 0.01, below the temperature; of the second 1; of the third 1/7
+    close = advantage_weights(np.array([0.01, -0.01], np.float32), 0.02, 20.0)
+    assert close == pytest.approx(np.exp([0.5, -0.5]), rel=1e-5)
+    wide = advantage_weights(np.array([1.0, -1.0], np.float32), 0.02, 20.0)
+    assert wide == pytest.approx(np.exp([1.0, -1.0]), rel=1e-5)
+    outlier = advantage_weights(np.array([1.0] + 49 * [-1 / 49], np.float32), 0.02, 20.0)
+    assert outlier == pytest.approx([20.0] + 49 * [np.exp(-1 / 7)], rel=1e-5)
+
+
+def test_advantage_weights_without_their_mean_sum_to_zero() -> None:
+    advantage = np.array([[0.01, -0.01], [0.0, 0.0]], np.float32)
+    weights = advantage_weights(advantage, 0.02, 20.0, baseline=1.0)
+    assert weights == pytest.approx(np.array([[np.sinh(0.5), -np.sinh(0.5)], [0.0, 0.0]]), rel=1e-5, abs=1e-6)
+    half = advantage_weights(advantage, 0.02, 20.0, baseline=0.5)
+    assert half[0] == pytest.approx(np.exp([0.5, -0.5]) - np.cosh(0.5) / 2, rel=1e-5)
 
 
 def test_policy_targets_are_normalized_and_unsearched_moves_are_the_one_played() -> None:

@@ -68,7 +68,11 @@ def advantages(rewards: Float32) -> Float32:
 
 
 def advantage_weights(advantage: Float32, temperature: float, cap: float, baseline: float = 0.0) -> Float32:
-    """`min(exp(advantage / temperature), cap)` (AWR, algorithm 1 and section 5), less a share of the group's mean.
+    """`min(exp(advantage / scale), cap)` (AWR, algorithm 1 and section 5), less a share of the group's mean.
+
+    `scale` is the temperature, or the standard deviation of the group's advantages where that is larger: in a group
+    whose episodes differ widely the weights would otherwise be 0 or the cap, and a policy that such groups teach plays
+    ever more of them.
 
     Args:
         advantage: `[..., G]` float32.
@@ -80,7 +84,9 @@ def advantage_weights(advantage: Float32, temperature: float, cap: float, baseli
     Returns:
         `[..., G]` float32.
     """
-    exponents = np.minimum(advantage.astype(np.float64) / temperature, np.log(cap))
+    values = advantage.astype(np.float64)
+    scale = np.maximum(values.std(axis=-1, keepdims=True), temperature)
+    exponents = np.minimum(values / scale, np.log(cap))
     weights = np.minimum(np.exp(exponents), cap)
     return (weights - baseline * weights.mean(axis=-1, keepdims=True)).astype(np.float32)
 
