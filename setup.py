@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 README = Path(__file__).with_name("README.md")
 
 EVAL = ["elkai>=2.0"]
-TEST = ["pytest>=8.0", "pytest-timeout>=2.2", "hypothesis>=6.100", *EVAL]
+TEST = ["pytest>=8.0", "pytest-timeout>=2.2", "hypothesis>=6.100", "psutil>=5.9", *EVAL]
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 
 setup(
