@@ -44,17 +44,17 @@ def test_groups_are_sealed_when_there_are_many(tmp_path: Path) -> None:
 
 
 def test_groups_that_were_overwritten_make_a_gap_and_nothing_more(tmp_path: Path) -> None:
-    run = TinyRun(tmp_path, played=6)
+    run = TinyRun(tmp_path, played=6, replay__keep_groups=1000)
     recorder = recorder_of(run, tmp_path / "replay")
     recorder.collect()
-    run.play(30)  # the ring holds 16: groups 6 to 19 are overwritten while the recorder looks away
+    run.play(78)  # the ring holds 64: groups 6 to 19 are overwritten while the recorder looks away
     recorder.collect()
     assert recorder.seal_all()
     report = stored(run, tmp_path / "replay")
-    assert ids(report) == [*range(6), *range(20, 36)]
+    assert ids(report) == [*range(6), *range(20, 84)]
     assert report.quarantined == []
     assert lost(run) == 14
-    assert report.next_group_ids == {0: 36}
+    assert report.next_group_ids == {0: 84}
 
 
 def test_group_that_cannot_be_read_makes_a_gap(tmp_path: Path) -> None:
@@ -67,35 +67,35 @@ def test_group_that_cannot_be_read_makes_a_gap(tmp_path: Path) -> None:
 
 
 def test_full_disk_keeps_groups_waiting_and_is_loud_at_the_end(tmp_path: Path) -> None:
-    run, disk = TinyRun(tmp_path, played=6), FullDisk()
+    run, disk = TinyRun(tmp_path, played=6, replay__keep_groups=1000), FullDisk()
     recorder = recorder_of(run, tmp_path / "replay", disk)
     disk.full = True
     assert not recorder.seal_all()
     with pytest.raises(RunError, match="6 groups could not be sealed"):
         recorder.finish()
-    run.play(30)  # with a gap: what waits and what comes later do not follow
+    run.play(78)  # with a gap: what waits and what comes later do not follow
     recorder.collect()
     assert not recorder.seal_all()
     disk.full = False
     recorder.finish()
-    assert ids(stored(run, tmp_path / "replay")) == [*range(6), *range(20, 36)]
+    assert ids(stored(run, tmp_path / "replay")) == [*range(6), *range(20, 84)]
     assert run.channels.stats.row("recorder").get("failures") == 3
 
 
 def test_full_disk_takes_bounded_memory(tmp_path: Path) -> None:
-    run, disk = TinyRun(tmp_path, played=0, replay__segment_groups=4), FullDisk()
+    run, disk = TinyRun(tmp_path, played=0, replay__segment_groups=4, replay__keep_groups=1000), FullDisk()
     recorder = recorder_of(run, tmp_path / "replay", disk)
     disk.full = True
-    for _ in range(20):
+    for _ in range(80):
         run.play(4)
         recorder.collect()
         recorder.seal_due()
     disk.full = False
     recorder.finish()
     report = stored(run, tmp_path / "replay")
-    assert len(ids(report)) < 40
-    assert ids(report)[-1] == 79
-    assert lost(run) == 80 - len(ids(report))
+    assert len(ids(report)) < 160
+    assert ids(report)[-1] == 319
+    assert lost(run) == 320 - len(ids(report))
 
 
 def test_failure_at_any_operation_loses_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tspmz.settings import learner_settings, network_settings, replay_settings, 
         (network_settings, build_network, set()),
         (search_settings, BatchedSearch, {"q_normalization"}),
         (learner_settings, Learner, set()),
-        (replay_settings, ReplayBuffer, set()),
+        (replay_settings, ReplayBuffer, {"window_per_actor"}),
     ],
 )
 def test_receiver_takes_exactly_these_settings(
