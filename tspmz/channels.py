@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tspmz.config import Config
 from tspmz.control import Control
-from tspmz.replay.fields import fields_for, record_dtype
+from tspmz.replay.fields import FieldSpec, fields_for, record_dtype
 from tspmz.replay.limiter import RateLimiter
 from tspmz.replay.ring import Ring
 from tspmz.stats import StatsBoard
@@ -34,15 +34,19 @@ class Channels(NamedTuple):
     control: Control
 
 
+def stored_fields(config: Config) -> tuple[FieldSpec, ...]:
+    """What is stored of a group in this run."""
+    return fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
+
+
 def slots_per_actor(config: Config) -> int:
     """Ring slots of one actor: its share of the window, and room for what the recorder has not yet taken.
 
     At least two batches of play, else an actor would overwrite groups before anybody can see them; up to
     `_SPARE_BATCHES` where that costs no more than `_SPARE_BYTES` for all actors together.
     """
-    specs = fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
     batch = config.selfplay.groups_in_parallel
-    cheap = _SPARE_BYTES // (record_dtype(specs).itemsize * config.selfplay.num_actors)
+    cheap = _SPARE_BYTES // (record_dtype(stored_fields(config)).itemsize * config.selfplay.num_actors)
     return max(window_per_actor(config), 2 * batch, min(_SPARE_BATCHES * batch, cheap))
 
 
@@ -70,11 +74,10 @@ def open_channels(config: Config, num_weights: int, weights_version: int = 0, el
     Raises:
         SharedMemoryError: not enough shared memory, with the sizes.
     """
-    specs = fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
     actors, shm_dir = config.selfplay.num_actors, config.run.shm_dir
     draws = draws_per_position(config)
     return Channels(
-        ring=Ring(actors, slots_per_actor(config), specs, shm_dir),
+        ring=Ring(actors, slots_per_actor(config), stored_fields(config), shm_dir),
         weights=SharedWeights(num_weights, max(weights_version - 1, 0), shm_dir),
         limiter=RateLimiter(
             actors,
@@ -90,8 +93,7 @@ def open_channels(config: Config, num_weights: int, weights_version: int = 0, el
 
 def memory_plan(config: Config, num_weights: int) -> dict[str, int]:
     """Bytes of shared memory by purpose, for the plan that is printed before they are taken."""
-    specs = fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
     return {
-        "replay ring": Ring.plan(config.selfplay.num_actors, slots_per_actor(config), specs),
+        "replay ring": Ring.plan(config.selfplay.num_actors, slots_per_actor(config), stored_fields(config)),
         "weights": 2 * 4 * num_weights,
     }
