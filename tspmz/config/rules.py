@@ -1,0 +1,64 @@
+"""What makes settings wrong: values out of range, and rules that tie settings to one another."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tspmz.config.model import Config
+
+
+def check_range(key: str, field: dataclasses.Field[Any], value: Any) -> list[str]:
+    """A line on what is wrong with one value, if anything is."""
+    low, high, choices = (field.metadata[name] for name in ("low", "high", "choices"))
+    if choices is not None and value not in choices:
+        return [f"{key} = {value!r}: must be one of {', '.join(choices)}"]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{key} = {value}: must be a finite number"]
+    if low is not None and value < low:
+        return [f"{key} = {value}: must be at least {low}"]
+    if high is not None and value > high:
+        return [f"{key} = {value}: must be at most {high}"]
+    return []
+
+
+def check_rules(config: Config) -> list[str]:
+    """A line for each broken rule that ties settings to one another."""
+    problems = []
+    if config.network.kind == "attention" and config.network.embedding_dim % config.network.num_heads:
+        problems.append(
+            f"network.num_heads = {config.network.num_heads}: must divide network.embedding_dim = "
+            f"{config.network.embedding_dim}"
+        )
+    if config.selfplay.group_size > config.problem.num_cities:
+        problems.append(
+            f"selfplay.group_size = {config.selfplay.group_size}: must be at most problem.num_cities = "
+            f"{config.problem.num_cities} (each episode of a group starts at another city)"
+        )
+    if config.replay.policy_target == "advantage" and config.selfplay.group_size < 2:
+        problems.append("selfplay.group_size = 1: replay.policy_target = advantage needs a group of at least 2")
+    if config.replay.policy_target == "gumbel" and config.search.algorithm != "gumbel":
+        problems.append("replay.policy_target = gumbel: needs search.algorithm = gumbel")
+    if config.replay.max_samples_per_insert < config.replay.samples_per_insert:
+        problems.append(
+            f"replay.max_samples_per_insert = {config.replay.max_samples_per_insert}: must be at least "
+            f"replay.samples_per_insert = {config.replay.samples_per_insert}"
+        )
+    if config.replay.min_groups > config.replay.capacity_groups:
+        problems.append(
+            f"replay.min_groups = {config.replay.min_groups}: must be at most replay.capacity_groups = "
+            f"{config.replay.capacity_groups}"
+        )
+    if config.replay.capacity_groups < config.selfplay.num_actors:
+        problems.append(
+            f"replay.capacity_groups = {config.replay.capacity_groups}: must be at least selfplay.num_actors = "
+            f"{config.selfplay.num_actors} (one shard of the ring for each actor)"
+        )
+    if config.learner.unroll_steps >= config.problem.num_cities:
+        problems.append(
+            f"learner.unroll_steps = {config.learner.unroll_steps}: must be below problem.num_cities = "
+            f"{config.problem.num_cities}"
+        )
+    return problems

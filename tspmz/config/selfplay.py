@@ -1,0 +1,26 @@
+"""Settings of self-play."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tspmz.config.setting import setting
+
+
+@dataclass(frozen=True)
+class SelfPlayConfig:
+    """How actors play."""
+
+    num_actors: int = setting(1, "actor processes", low=1, high=1024)
+    group_size: int = setting(
+        0, "episodes G on one instance, each from another start; at most num_cities; 0 = min(16, num_cities)",
+        low=0, high=1000, fixed=True,
+    )
+    groups_in_parallel: int = setting(16, "groups that one actor plays in lock-step", low=1, high=4096)
+    temperature: float = setting(
+        1.0, "exponent 1/temperature on visit counts (PUCT), factor of the Gumbel noise (Gumbel)", low=0.0, high=10.0
+    )
+    temperature_threshold: int = setting(
+        0, "temperature falls to 0 after that many moves; 0 = never", low=0, high=1000, source="AlphaZero, methods"
+    )
+    device: str = setting("cpu", "where actors evaluate the network", choices=("cpu", "cuda"))
