@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,31 @@ from process_helpers import TinyRun, tiny_config
 
 from tspmz import evaluator
 from tspmz.control import Phase
+from tspmz.decode import Decoded
 from tspmz.evaluator import Evaluator, held_out_instances
 from tspmz.tensorboard import EventWriter
 from tspmz.tsp import reference
+from tspmz.tsp.tours import tour_length, tour_lengths
+
+
+class Events:
+    """Keeps the scalars and texts that are written."""
+
+    def __init__(self) -> None:
+        self.values: list[dict[str, float]] = []
+        self.texts: list[str] = []
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        self.values.append(values)
+
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        self.texts.append(markdown)
+
+    def histogram(self, *args: Any) -> None:
+        """Not looked at."""
+
+    def image(self, *args: Any) -> None:
+        """Not looked at."""
 
 
 def test_held_out_instances_depend_on_their_own_seed_only() -> None:
@@ -70,3 +94,41 @@ def test_final_weights_are_measured_at_the_end(tmp_path: Path) -> None:
     run.channels.control.advance(Phase.FINISH)
     Evaluator(run.config, run.channels, EventWriter(tmp_path, enabled=False)).run(1000.0)
     assert run.channels.stats.row("evaluator").get("evaluations") == 1
+
+
+def test_fixed_graph_is_the_one_that_is_played_and_solved_exactly(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, problem__fixed_graph=True, selfplay__starts="first_city")
+    held_out = held_out_instances(run.config, lambda: None)
+    group = run.channels.ring.read(0, 0)
+    assert group is not None
+    assert np.array_equal(held_out.coordinates, group.coordinates[None])
+    assert held_out.source == "exact"
+    shortest = min(tour_length(group.coordinates, np.array([0, *rest])) for rest in itertools.permutations(range(1, 5)))
+    assert held_out.lengths[0] == pytest.approx(shortest, rel=1e-9)
+
+
+def test_large_fixed_graph_has_no_exact_optimum() -> None:
+    config = tiny_config(problem__fixed_graph=True, problem__num_cities=13)
+    assert held_out_instances(config, lambda: None).source != "exact"
+
+
+@pytest.mark.parametrize("optimal", [False, True])
+def test_optimum_of_the_fixed_graph_is_announced_once_and_only_if_found(
+    optimal: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "tspmz")
+    run = TinyRun(tmp_path, problem__fixed_graph=True, selfplay__starts="first_city")
+    events = Events()
+    tested = Evaluator(run.config, run.channels, events)  # type: ignore[arg-type]
+    best, points = tested._held_out.tours, tested._held_out.coordinates[0]
+    worse = max(itertools.permutations(range(5)), key=lambda tour: tour_length(points, np.array(tour)))
+    tours = best if optimal else np.array([worse])
+    lengths = tour_lengths(tested._held_out.coordinates, tours[:, None])[:, 0]
+    monkeypatch.setattr(evaluator, "decode", lambda *args, **settings: Decoded(tours, lengths))
+    for _ in range(2):
+        run.loop.publish()
+        tested.evaluate()
+    assert run.channels.stats.row("evaluator").get("optimum_found") == optimal
+    assert [values["evaluation/optimum_found"] for values in events.values[1::2]] == [optimal] * 2
+    said = [line for line in caplog.messages if "optimal tour of the fixed graph found at step 0" in line]
+    assert len(said) == len(events.texts) == optimal

@@ -181,3 +181,21 @@ def test_clock_gets_the_seconds_of_each_stage_once() -> None:
     played(clock=clock)
     assert set(clock.totals) == {"network_seconds", "tree_seconds", "env_seconds"}
     assert min(clock.totals.values()) >= 0.0
+
+
+def test_groups_on_a_fixed_graph_differ_by_noise_only_and_start_in_city_0() -> None:
+    source = SOURCE._replace(fixed_graph=True, first_city=True)
+    groups = groups_of(0, 4, source=source)
+    graph = generators.fixed_graph("uniform", SOURCE.seed, N, 3)
+    assert all(np.array_equal(group.coordinates, graph) for group in groups)
+    assert all((group.tours[:, 0] == 0).all() for group in groups)
+    assert len({tuple(tour) for group in groups for tour in group.tours}) > 1
+    other_actor, other_seed = (source._replace(**change).instance(0)[0] for change in ({"actor": 5}, {"seed": 4}))
+    assert np.array_equal(other_actor, graph)
+    assert not np.array_equal(other_seed, graph)
+
+
+def test_forced_move_is_worth_its_two_edges_where_edges_are_worth_something() -> None:
+    _, _, found = played(edge_reward=1.0)
+    np.testing.assert_allclose(found.root_values[:, :, -1], 2.0 + found.rewards[:, :, -1], rtol=1e-6)
+    assert (found.rewards < 0).all()

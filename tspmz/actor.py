@@ -57,8 +57,9 @@ class Actor:
         self._temperature = selfplay.temperature
         self._temperature_threshold = selfplay.temperature_threshold
         self._source = GroupSource(
-            config.run.seed, index, problem.distribution, problem.num_cities, problem.num_clusters, selfplay.group_size
-        )
+            config.run.seed, index, problem.distribution, problem.num_cities, problem.num_clusters, selfplay.group_size,
+            problem.fixed_graph, selfplay.starts == "first_city", problem.edge_reward,
+        )  # fmt: skip
         self._search = BatchedSearch(self._count * selfplay.group_size, problem.num_cities, **search_settings(config))
         network = build_network(0, **network_settings(config)).to(selfplay.device).eval()
         self._network: Network = network

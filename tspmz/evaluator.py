@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
 _MULTI_STARTS = 20
 _INSTANCES_AT_ONCE = 32
+_LENGTH_TOLERANCE = 1e-6
 
 
 class Evaluation(NamedTuple):
@@ -58,7 +59,7 @@ class HeldOut(NamedTuple):
         coordinates: `[I, N, 2]` float32.
         lengths: `[I]` float64 reference lengths.
         tours: `[I, N]` int64 reference tours.
-        source: what made them.
+        source: what made them: `exact`, `lkh` or `farthest insertion`.
     """
 
     coordinates: Float32
@@ -70,15 +71,26 @@ class HeldOut(NamedTuple):
 def held_out_instances(config: Config, beat: Callable[[], None]) -> HeldOut:
     """Draw and solve the held-out instances; with LKH where elkai is installed, else by farthest insertion.
 
+    With `problem.fixed_graph` it is the one graph of the run, solved exactly where it is small enough.
+
     Args:
         config: the run's settings.
         beat: called after each instance: many large ones take minutes.
     """
-    rng = generator_for(config.evaluation.instance_seed, "evaluation")
     problem = config.problem
-    coordinates = generators.generate(
-        problem.distribution, rng, config.evaluation.num_instances, problem.num_cities, problem.num_clusters
-    )
+    if problem.fixed_graph:
+        graph = generators.fixed_graph(
+            problem.distribution, config.run.seed, problem.num_cities, problem.num_clusters
+        )
+        coordinates = graph[None]
+        if problem.num_cities <= reference.MAX_EXACT_CITIES:
+            found, lengths = reference.solve_exact(coordinates)
+            return HeldOut(coordinates, lengths, found, "exact")
+    else:
+        rng = generator_for(config.evaluation.instance_seed, "evaluation")
+        coordinates = generators.generate(
+            problem.distribution, rng, config.evaluation.num_instances, problem.num_cities, problem.num_clusters
+        )
     try:
         solved = []
         for one in coordinates:
@@ -105,12 +117,14 @@ class Evaluator:
         self._channels = channels
         self._row = channels.stats.row("evaluator")
         self._events = events
-        self._pictures = min(config.evaluation.num_pictures, config.evaluation.num_instances)
-        self._starts = min(_MULTI_STARTS, config.problem.num_cities)
+        self._starts = min(_MULTI_STARTS, config.problem.num_cities) if config.selfplay.starts == "different" else 1
         self._network = build_network(0, **network_settings(config)).eval()
         self._flat = np.empty(num_weights(self._network), np.float32)
         self._version = -1
         self._held_out = held_out_instances(config, self._row.beat)
+        self._pictures = min(config.evaluation.num_pictures, len(self._held_out.coordinates))
+        self._knows_optimum = config.problem.fixed_graph and self._held_out.source == "exact"
+        self._found = False
         self._log_baselines()
 
     def _log_baselines(self) -> None:
@@ -170,23 +184,39 @@ class Evaluator:
         row.add("busy_seconds", result.seconds)
         row.add("evaluations", 1)
         ratios = result.greedy.lengths / self._held_out.lengths - 1
+        solved = result.multi.lengths <= self._held_out.lengths * (1 + _LENGTH_TOLERANCE)
         self._events.scalars(
             {
                 "evaluation/gap_greedy": result.gap_greedy,
                 "evaluation/gap_multi": result.gap_multi,
                 "evaluation/tour_length_greedy": float(result.greedy.lengths.mean()),
-                "evaluation/solved_share": float((result.multi.lengths <= self._held_out.lengths * (1 + 1e-6)).mean()),
+                "evaluation/solved_share": float(solved.mean()),
                 "evaluation/seconds": result.seconds,
             },
             result.train_steps,
         )
         self._events.histogram("evaluation/gap_greedy_by_instance", ratios, result.train_steps)
+        if self._knows_optimum:
+            self._report_optimum(result)
         if self._pictures:
             self._draw(result, ratios)
         _LOG.info(
             "evaluation at step %d: gap %.3f %% greedy, %.3f %% best of %d starts",
             result.train_steps, 100 * result.gap_greedy, 100 * result.gap_multi, self._starts,
         )  # fmt: skip
+
+    def _report_optimum(self, result: Evaluation) -> None:
+        """Say whether the greedy tour of the fixed graph is a shortest one; the first time in words."""
+        length, optimum = float(result.greedy.lengths[0]), float(self._held_out.lengths[0])
+        found = length <= optimum * (1 + _LENGTH_TOLERANCE)
+        self._row.set("optimum_found", found)
+        self._events.scalars({"evaluation/optimum_found": float(found)}, result.train_steps)
+        if found and not self._found:
+            tour = "-".join(str(city) for city in result.greedy.tours[0])
+            text = f"optimal tour of the fixed graph found at step {result.train_steps}: {tour}, length {length:.6f}"
+            self._events.text("evaluation/optimum", f"{text} (exact optimum {optimum:.6f})", result.train_steps)
+            _LOG.info("%s (exact optimum %.6f)", text, optimum)
+        self._found |= found
 
     def _draw(self, result: Evaluation, ratios: np.ndarray) -> None:
         shown = slice(0, self._pictures)

@@ -155,6 +155,8 @@ class Monitor:
         gaps = "not evaluated"
         if view.gap_greedy == view.gap_greedy:
             gaps = f"gap {100 * view.gap_greedy:.3f} % greedy, {100 * view.gap_multi:.3f} % best of several starts"
+        if snapshot.value("evaluator", "optimum_found"):
+            gaps += ", which is the optimal tour of the fixed graph"
         _LOG.info(
             "done: %d train steps, %d games here, %.1f minutes in all, %s; run in %s",
             view.train_steps, games, view.elapsed_seconds / 60, gaps, self._run_dir,

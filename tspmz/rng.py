@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-Role = Literal["instance", "search", "sampler", "augmentation", "network", "evaluation"]
+Role = Literal["instance", "search", "sampler", "augmentation", "network", "evaluation", "graph"]
 
 _ROLE_KEYS: dict[str, int] = {
     "instance": 1,
@@ -15,6 +15,7 @@ _ROLE_KEYS: dict[str, int] = {
     "augmentation": 4,
     "network": 5,
     "evaluation": 6,
+    "graph": 7,
 }
 
 

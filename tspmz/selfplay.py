@@ -26,7 +26,7 @@ class Play(NamedTuple):
 
     Attributes:
         tours: `[I, G, N]` int64.
-        rewards: `[I, G, T]` float32.
+        rewards: `[I, G, T]` float32, minus the added edges.
         root_values: `[I, G, T]` float32; before the last, forced move it is that move's reward.
         prior_log_probs: `[I, G, T]` float32.
         visit_counts: `[I, G, T, N]` int32.
@@ -53,6 +53,7 @@ def play(
     temperature: float = 1.0,
     temperature_threshold: int = 0,
     noise: bool = True,
+    edge_reward: float = 0.0,
     clock: StageClock | None = None,
 ) -> Play:
     """Play every episode to its end with the searched moves.
@@ -66,6 +67,7 @@ def play(
         temperature: as for `BatchedSearch.run`.
         temperature_threshold: from that move on the temperature is 0; 0 = never.
         noise: with root noise.
+        edge_reward: what an edge is worth before its length is taken off, in the scale of the network's values.
         clock: gets `network_seconds`, `tree_seconds`, `env_seconds`.
     """
     state = env.reset(coordinates, starts)
@@ -103,7 +105,7 @@ def play(
             out.visit_counts[:, :, t] = result.visit_counts.reshape(shape)
             out.action_weights[:, :, t] = result.action_weights.reshape(shape)
             depth += float(result.depths.mean())
-    _play_forced_move(state, out)
+    _play_forced_move(state, out, edge_reward)
     return out._replace(mean_depth=depth / max(moves - 1, 1))
 
 
@@ -114,14 +116,14 @@ def _log_probs(policy_logits: Float32, actions: Int64) -> Float32:
     return chosen - np.log(np.exp(shifted).sum(axis=1))  # type: ignore[no-any-return]
 
 
-def _play_forced_move(state: env.TSPState, out: Play) -> None:
-    """The last city needs no search: it is the only legal one, and its reward is the value."""
+def _play_forced_move(state: env.TSPState, out: Play, edge_reward: float) -> None:
+    """The last city needs no search: it is the only legal one, and the reward of its two edges is the value."""
     legal = env.legal_actions(state)
     actions = legal.argmax(axis=-1)
     _, time_step = env.step(state, actions)
     out.tours[:, :, -1] = actions
     out.rewards[:, :, -1] = time_step.rewards
-    out.root_values[:, :, -1] = time_step.rewards
+    out.root_values[:, :, -1] = 2 * edge_reward + time_step.rewards
     out.visit_counts[:, :, -1] = legal
     out.action_weights[:, :, -1] = legal
 
@@ -134,6 +136,9 @@ class GroupSource(NamedTuple):
         actor: the actor's number.
         distribution, num_cities, num_clusters: as for `generators.generate`.
         group_size: G.
+        fixed_graph: all groups are played on `generators.fixed_graph`.
+        first_city: all episodes start in city 0.
+        edge_reward: as for `play`.
     """
 
     seed: int
@@ -142,11 +147,20 @@ class GroupSource(NamedTuple):
     num_cities: int
     num_clusters: int
     group_size: int
+    fixed_graph: bool = False
+    first_city: bool = False
+    edge_reward: float = 0.0
 
     def instance(self, group_id: int) -> tuple[Float32, Int64]:
         """Coordinates `[N, 2]` and starts `[G]` of one group: a pure function of seed, actor and group id."""
         rng = generator_for(self.seed, "instance", self.actor, group_id)
-        coordinates = generators.generate(self.distribution, rng, 1, self.num_cities, self.num_clusters)[0]
+        shape = (self.num_cities, self.num_clusters)
+        if self.fixed_graph:
+            coordinates = generators.fixed_graph(self.distribution, self.seed, *shape)
+        else:
+            coordinates = generators.generate(self.distribution, rng, 1, *shape)[0]
+        if self.first_city:
+            return coordinates, np.zeros(self.group_size, np.int64)
         return coordinates, rng.permutation(self.num_cities)[: self.group_size]
 
 
@@ -175,8 +189,9 @@ def play_groups(
     rng = generator_for(source.seed, "search", source.actor, first_group_id)
     played = play(
         model, search, coordinates, starts, rng,
-        temperature=temperature, temperature_threshold=temperature_threshold, clock=clock,
-    )
+        temperature=temperature, temperature_threshold=temperature_threshold,
+        edge_reward=source.edge_reward, clock=clock,
+    )  # fmt: skip
     if clock is not None:
         clock.add("root_depth_sum", played.mean_depth * count)
     return [

@@ -36,5 +36,6 @@ def replay_settings(config: Config) -> dict[str, Any]:
     )  # fmt: skip
     return {name: getattr(config.replay, name) for name in names} | {
         "batch_groups": config.learner.batch_groups,
+        "edge_reward": config.problem.edge_reward,
         "discount": config.search.discount,
     }

@@ -166,7 +166,7 @@ class TrainingLoop:
             row.set(name, metrics[name])
         limiter, counters = self._channels.limiter, self.buffer.counters
         row.set("mean_weights_lag", float(self._channels.weights.version - batch.weights_versions.mean()))
-        row.set("mean_tour_length", float(-batch.rewards.sum(axis=-1).mean()))
+        row.set("mean_tour_length", float(batch.lengths.mean()))
         row.set("ring_groups", self.buffer.size)
         row.set("samples_per_insert", limiter.sampled / max(limiter.inserted, 1) / self._draws_per_position)
         row.set("groups_ingested", counters.ingested)

@@ -23,8 +23,10 @@ class Group(NamedTuple):
     Attributes:
         coordinates: `[N, 2]` float32 in the unit square.
         tours: `[G, N]` int64, permutations; `tours[g, 0]` is the start.
-        rewards: `[G, T]` float32, minus the added edge; the last one includes the closing edge.
-        root_values: `[G, T]` float32, searched mean value of the state before each move.
+        rewards: `[G, T]` float32, minus the added edge, whatever `problem.reward` is; the last one includes the
+            closing edge.
+        root_values: `[G, T]` float32, searched mean value of the state before each move, in the scale of
+            `problem.reward`.
         prior_log_probs: `[G, T]` float32, logarithm of the network's prior (without search and noise) of each move.
         visit_counts: `[G, T, N]` int32 of the root's children.
         action_weights: `[G, T, N]` float32, policy target produced by the search.
@@ -53,13 +55,14 @@ class Batch(NamedTuple):
     Attributes:
         coordinates: `[M, N, 2]` float32.
         tours: `[M, G, N]` int64.
-        rewards: `[M, G, T]` float32.
+        rewards: `[M, G, T]` float32, in the scale of `problem.reward`.
         prior_log_probs: `[M, G, T]` float32, as in `Group`.
         value_targets: `[M, G, T + 1]` float32, n-step or Monte-Carlo; the value after the last move is 0.
         policy_targets: `[M, G, T, N]` float32 distribution over the next city; None where the target is the move
             played (policy target `advantage`).
         policy_weights: `[M, G]` float32 factor of each episode's policy loss (1 unless the target is `advantage`,
             where those below the group's baseline are negative).
+        lengths: `[M, G]` float32 tour lengths.
         importance_weights: `[M]` float32, divided by the batch maximum.
         probabilities: `[M]` float64 probability with which each group was drawn.
         slots: `[M]` int64 ring slots.
@@ -75,6 +78,7 @@ class Batch(NamedTuple):
     value_targets: Float32
     policy_targets: Float32 | None
     policy_weights: Float32
+    lengths: Float32
     importance_weights: Float32
     probabilities: Float64
     slots: Int64

@@ -115,6 +115,17 @@ def test_batch_holds_the_groups_that_it_names() -> None:
     assert (batch.actors == 0).all()
 
 
+def test_worth_of_edges_changes_targets_but_neither_lengths_nor_advantages() -> None:
+    plain, shaped = (
+        filled(4, edge_reward=edge_reward)[1].sample(np.random.default_rng(0)) for edge_reward in (0.0, 1.0)
+    )
+    lengths = -plain.rewards.sum(axis=-1)
+    np.testing.assert_allclose(shaped.rewards.sum(axis=-1), 6 - lengths, rtol=1e-5)
+    np.testing.assert_allclose(shaped.value_targets[:, :, 0], 6 - lengths, rtol=1e-5)
+    np.testing.assert_allclose(shaped.lengths, lengths, rtol=1e-6)
+    assert np.array_equal(shaped.policy_weights, plain.policy_weights)
+
+
 def test_batch_has_the_documented_types_and_shapes() -> None:
     _, buffer = filled(4, target="visit_counts")
     batch = buffer.sample(np.random.default_rng(0))
@@ -128,6 +139,7 @@ def test_batch_has_the_documented_types_and_shapes() -> None:
         "value_targets": ("float32", (8, 3, 6)),
         "policy_targets": ("float32", (8, 3, 5, 6)),
         "policy_weights": ("float32", (8, 3)),
+        "lengths": ("float32", (8, 3)),
         "importance_weights": ("float32", (8,)),
         "probabilities": ("float64", (8,)),
         "slots": ("int64", (8,)),

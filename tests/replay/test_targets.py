@@ -13,6 +13,7 @@ from tspmz.replay.targets import (
     importance_weights,
     policy_targets,
     returns,
+    shaped_rewards,
     value_targets,
 )
 
@@ -92,3 +93,16 @@ def test_importance_weights_by_hand() -> None:
     # (4 * [1/2, 1/8]) ** -1/2 = [1/sqrt 2, sqrt 2], divided by sqrt 2
     assert importance_weights(np.array([0.5, 0.125]), 4, 0.5) == pytest.approx(np.array([0.5, 1.0]))
     assert importance_weights(np.array([0.5, 0.125]), 4, 0.0).tolist() == [1.0, 1.0]
+
+
+def test_shaped_rewards_give_every_edge_its_worth_and_the_last_move_two() -> None:
+    # lengths 1 and 2, and 4 for the last move's two edges
+    assert shaped_rewards(REWARDS, 1.0).tolist() == [0.0, -1.0, -2.0]
+    assert shaped_rewards(REWARDS, 0.0) is REWARDS
+    assert REWARDS.tolist() == [-1.0, -2.0, -4.0]
+
+
+@given(st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_shaped_rewards_sum_to_the_number_of_cities_less_the_length(moves: int, seed: int) -> None:
+    stored = -np.random.default_rng(seed).random((2, 3, moves)).astype(np.float32)
+    np.testing.assert_allclose(shaped_rewards(stored, 1.0).sum(-1), moves + 1 + stored.sum(-1), atol=1e-5)

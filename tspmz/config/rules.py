@@ -32,10 +32,11 @@ def check_rules(config: Config) -> list[str]:
             f"network.num_heads = {config.network.num_heads}: must divide network.embedding_dim = "
             f"{config.network.embedding_dim}"
         )
-    if config.selfplay.group_size > config.problem.num_cities:
+    if config.selfplay.starts == "different" and config.selfplay.group_size > config.problem.num_cities:
         problems.append(
             f"selfplay.group_size = {config.selfplay.group_size}: must be at most problem.num_cities = "
-            f"{config.problem.num_cities} (each episode of a group starts at another city)"
+            f"{config.problem.num_cities} (each episode of a group starts at another city), or selfplay.starts = "
+            f"first_city"
         )
     if config.replay.policy_target == "advantage" and config.selfplay.group_size < 2:
         problems.append("selfplay.group_size = 1: replay.policy_target = advantage needs a group of at least 2")

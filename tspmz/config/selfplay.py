@@ -13,9 +13,13 @@ class SelfPlayConfig:
 
     num_actors: int = setting(1, "actor processes", low=1, high=1024)
     group_size: int = setting(
-        0, "episodes G on one instance, each from another start; at most num_cities; 0 = min(16, num_cities)",
+        0, "episodes G on one instance; at most num_cities where each starts elsewhere; 0 = min(16, num_cities)",
         low=0, high=1000, fixed=True,
     )
+    starts: str = setting(
+        "different", "where the episodes of a group start: each in another city, drawn at random, or all in city 0 "
+        "(only noise and temperature then make them differ)", choices=("different", "first_city"), fixed=True,
+    )  # fmt: skip
     groups_in_parallel: int = setting(16, "groups that one actor plays in lock-step", low=1, high=4096)
     temperature: float = setting(
         1.0, "exponent 1/temperature on visit counts (PUCT), factor of the Gumbel noise (Gumbel)", low=0.0, high=10.0

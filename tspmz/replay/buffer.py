@@ -16,6 +16,7 @@ from tspmz.replay.targets import (
     advantages,
     importance_weights,
     policy_targets,
+    shaped_rewards,
     value_targets,
 )
 from tspmz.types import Batch, Float32, Float64, Int64
@@ -69,6 +70,7 @@ class ReplayBuffer:
         advantage_weight_cap: largest policy weight (`advantage` only).
         advantage_baseline: share of a group's mean policy weight that is taken off (`advantage` only).
         td_steps: n of the value targets; 0 = Monte-Carlo.
+        edge_reward: what an edge is worth before its length is taken off (`targets.shaped_rewards`).
         discount: factor per move.
 
     Raises:
@@ -89,6 +91,7 @@ class ReplayBuffer:
         advantage_weight_cap: float = 20.0,
         advantage_baseline: float = 0.0,
         td_steps: int = 0,
+        edge_reward: float = 0.0,
         discount: float = 1.0,
     ) -> None:
         if sampling not in ("prioritized", "uniform"):
@@ -107,6 +110,7 @@ class ReplayBuffer:
         self._advantage_weight_cap = advantage_weight_cap
         self._advantage_baseline = advantage_baseline
         self._td_steps = td_steps
+        self._edge_reward = edge_reward
         self._discount = discount
         self._tree = SumTree(ring.num_slots)
         self._group_ids = np.full(ring.num_slots, _EMPTY, np.int64)
@@ -207,7 +211,8 @@ class ReplayBuffer:
     def _batch(self, slots: Int64, probabilities: Float64, size: int) -> Batch:
         records = self._records
         tours = records["tours"].astype(np.int64)
-        rewards = np.ascontiguousarray(records["rewards"])
+        stored = np.ascontiguousarray(records["rewards"])
+        rewards = shaped_rewards(stored, self._edge_reward)
         return Batch(
             coordinates=np.array(records["coordinates"]),
             tours=tours,
@@ -215,7 +220,8 @@ class ReplayBuffer:
             prior_log_probs=np.array(records["prior_log_probs"]),
             value_targets=value_targets(rewards, records["root_values"], self._td_steps, self._discount),
             policy_targets=policy_targets(records[self._stored_target], tours) if self._stored_target else None,
-            policy_weights=self._policy_weights(rewards),
+            policy_weights=self._policy_weights(stored),
+            lengths=-stored.sum(axis=-1),
             importance_weights=importance_weights(probabilities, size, self._importance_exponent),
             probabilities=probabilities,
             slots=slots,

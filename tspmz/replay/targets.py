@@ -7,6 +7,25 @@ import numpy as np
 from tspmz.types import Float32, Int64
 
 
+def shaped_rewards(rewards: Float32, edge_reward: float) -> Float32:
+    """Rewards in the scale that a run learns in: each edge is worth `edge_reward` less its length.
+
+    Stored rewards are minus the lengths of the added edges in every run, so that they sum to minus the tour length.
+
+    Args:
+        rewards: `[..., T]` float32, as stored.
+        edge_reward: of one edge; the last move adds two, its own and the closing one.
+
+    Returns:
+        `[..., T]` float32; they sum to `(T + 1) * edge_reward - length`.
+    """
+    if not edge_reward:
+        return rewards
+    shaped = rewards + np.float32(edge_reward)
+    shaped[..., -1] += np.float32(edge_reward)
+    return shaped
+
+
 def returns(rewards: Float32, discount: float) -> Float32:
     """Discounted sum of the rewards from each move on.
 
@@ -57,7 +76,7 @@ def advantages(rewards: Float32) -> Float32:
     """How much shorter each tour is than the mean of its group, relative to that mean.
 
     Args:
-        rewards: `[..., G, T]` float32; the length of a tour is minus the sum of its rewards.
+        rewards: `[..., G, T]` float32, as stored: the length of a tour is minus their sum.
 
     Returns:
         `[..., G]` float32, `(mean length - length) / mean length`; 0 where all lengths are 0.

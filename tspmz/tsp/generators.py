@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tspmz.rng import generator_for
 from tspmz.types import Float32
 
 CLUSTER_SIGMA = 0.05
@@ -59,6 +60,17 @@ def generate(distribution: str, rng: np.random.Generator, count: int, num_cities
     if distribution == "clustered":
         return clustered_instances(rng, count, num_cities, num_clusters)
     raise ValueError(f"unknown distribution {distribution!r}: want uniform or clustered")
+
+
+def fixed_graph(distribution: str, seed: int, num_cities: int, num_clusters: int) -> Float32:
+    """The one instance `[N, 2]` float32 of a run with `problem.fixed_graph`: a function of the run's seed.
+
+    Args:
+        distribution, num_cities, num_clusters: as for `generate`.
+        seed: the run's seed.
+    """
+    rng = generator_for(seed, "graph")
+    return generate(distribution, rng, 1, num_cities, num_clusters)[0]  # type: ignore[no-any-return]
 
 
 def published_uniform(num_cities: int, count: int, seed: int) -> Float32:
