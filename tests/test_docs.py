@@ -94,9 +94,9 @@ def test_settings_that_are_named_exist(name: str) -> None:
 
 
 def curves_in_code() -> set[str]:
-    """Every text of the two writers that looks like a tag; a name put into it at run time is written <name>."""
+    """Every text of the writers that looks like a tag; a name put into it at run time is written <name>."""
     found = set()
-    for module in ("monitor", "evaluator"):
+    for module in ("monitor", "evaluator", "pictures"):
         tree = ast.parse((ROOT / "tspmz" / f"{module}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):

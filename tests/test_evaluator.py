@@ -15,7 +15,7 @@ from tspmz import evaluator
 from tspmz.control import Phase
 from tspmz.decode import Decoded
 from tspmz.evaluator import Evaluator, held_out_instances
-from tspmz.tensorboard import EventWriter
+from tspmz.tensorboard import EventWriter, event_files, read_events
 from tspmz.tsp import reference
 from tspmz.tsp.tours import tour_length, tour_lengths
 
@@ -38,6 +38,11 @@ class Events:
 
     def image(self, *args: Any) -> None:
         """Not looked at."""
+
+
+def images(directory: Path) -> list[str]:
+    events = [event for path in event_files(directory) for event in read_events(path)]
+    return [value.tag for event in events for value in event.summary.value if value.HasField("image")]
 
 
 def test_held_out_instances_depend_on_their_own_seed_only() -> None:
@@ -92,7 +97,7 @@ def test_instances_in_parts_are_measured_as_together(tmp_path: Path, monkeypatch
 def test_final_weights_are_measured_at_the_end(tmp_path: Path) -> None:
     run = TinyRun(tmp_path)
     run.channels.control.advance(Phase.FINISH)
-    Evaluator(run.config, run.channels, EventWriter(tmp_path, enabled=False)).run(1000.0)
+    Evaluator(run.config, run.channels, EventWriter(tmp_path, enabled=False)).run(1000.0, 1000.0)
     assert run.channels.stats.row("evaluator").get("evaluations") == 1
 
 
@@ -132,3 +137,23 @@ def test_optimum_of_the_fixed_graph_is_announced_once_and_only_if_found(
     assert [values["evaluation/optimum_found"] for values in events.values[1::2]] == [optimal] * 2
     said = [line for line in caplog.messages if "optimal tour of the fixed graph found at step 0" in line]
     assert len(said) == len(events.texts) == optimal
+
+
+def test_every_picture_is_drawn_once_for_an_evaluation(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path)
+    tested = Evaluator(run.config, run.channels, EventWriter(tmp_path / "events"))
+    tested.draw()
+    assert images(tmp_path / "events") == []
+    tested.evaluate()
+    tested.draw()
+    tested.draw()
+    assert images(tmp_path / "events") == ["tours/greedy", "policy/entropy_by_move", "value/calibration", "search/tree"]
+    assert run.channels.stats.row("evaluator").get("picture_seconds") > 0
+
+
+def test_no_pictures_where_none_are_wanted(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, evaluation__num_pictures=0)
+    run.channels.control.advance(Phase.FINISH)
+    Evaluator(run.config, run.channels, EventWriter(tmp_path / "events")).run(0.0, 0.0)
+    assert run.channels.stats.row("evaluator").get("evaluations") == 1
+    assert images(tmp_path / "events") == []

@@ -17,11 +17,11 @@ LEVELS = (
     ("errors",),
     ("config", "config_files", "types", "rng", "shared"),
     ("weights", "stats", "display", "tensorboard", "control", "settings"),
-    ("tsp", "search", "replay"),
+    ("tsp", "search", "replay", "plots"),
     ("process", "console", "children", "rundir", "checkpoint", "channels"),
     ("network",),
     ("loss", "learner", "selfplay"),
-    ("decode", "evaluate", "actor", "training", "recorder", "evaluator"),
+    ("decode", "diagnostics", "pictures", "evaluate", "actor", "training", "recorder", "evaluator"),
     ("warmup", "resume", "monitor", "serial", "runner"),
     ("cli",),
 )

@@ -12,10 +12,10 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import masked_crc32c
 
 from tspmz import tensorboard
-from tspmz.tensorboard import EventWriter
+from tspmz.tensorboard import EventWriter, event_files, read_events
 
 
-def read_events(path: Path) -> list:
+def verified_events(path: Path) -> list:
     """Every event of one file, with its checksums verified."""
     data, events, at = path.read_bytes(), [], 0
     while at < len(data):
@@ -33,7 +33,7 @@ def test_scalars_can_be_read_back(tmp_path: Path) -> None:
     writer.scalars({"learner/loss": 1.5, "learner/rate": 0.25}, step=7)
     writer.close()
     (path,) = (tmp_path / "events").iterdir()
-    first, *points = read_events(path)
+    first, *points = verified_events(path)
     assert first.file_version == "brain.Event:2"
     assert {(p.summary.value[0].tag, p.summary.value[0].simple_value, p.step) for p in points} == {
         ("learner/loss", 1.5, 7),
@@ -51,7 +51,7 @@ def test_every_kind_is_written_and_stays_enabled(tmp_path: Path) -> None:
     assert writer.enabled
     writer.close()
     (path,) = tmp_path.iterdir()
-    tags = [value.tag for event in read_events(path) for value in event.summary.value]
+    tags = [value.tag for event in verified_events(path) for value in event.summary.value]
     assert tags[:3] == ["tours", "settings/text_summary", "priorities"]
     assert "gap" in tags
     assert "_hparams_/session_start_info" in tags
@@ -102,3 +102,26 @@ def test_bad_value_switches_off_and_does_not_raise(tmp_path: Path, caplog: pytes
     writer.scalars({"a": "no number"}, step=0)  # type: ignore[dict-item]
     assert not writer.enabled
     assert len(caplog.records) == 1
+
+
+def test_reader_gives_what_was_written_and_stops_at_what_is_cut_off_or_damaged(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path)
+    for step in range(3):
+        writer.scalars({"a": float(step)}, step)
+    writer.close()
+    (path,) = event_files(tmp_path)
+    assert list(read_events(path)) == verified_events(path)
+    whole = path.read_bytes()
+    for cut in range(1, 30):
+        path.write_bytes(whole[:-cut])
+        assert [event.step for event in read_events(path)][1:] == [0, 1]
+    for position in (len(whole) - 1, len(whole) - 6, len(whole) - 40):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        assert len(list(read_events(path))) < 4
+
+
+def test_files_are_read_in_the_order_of_writing(tmp_path: Path) -> None:
+    for number in (10, 9, 1):
+        (tmp_path / f"events.out.tfevents.{number:010d}.tspmz").touch()
+    assert [path.name.split(".")[3] for path in event_files(tmp_path)] == ["0000000001", "0000000009", "0000000010"]
+    assert event_files(tmp_path / "nowhere") == []

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +17,14 @@ from tspmz.config import Config
 from tspmz.control import Phase
 from tspmz.decode import Decoded, decode
 from tspmz.network.build import build_network, load_flat_weights, num_weights
+from tspmz.pictures import write_pictures
 from tspmz.process import enter_child
 from tspmz.rng import generator_for
 from tspmz.rundir import TENSORBOARD
-from tspmz.settings import network_settings
+from tspmz.search import BatchedSearch
+from tspmz.settings import network_settings, search_settings
 from tspmz.tensorboard import EventWriter
-from tspmz.tsp import generators, plots, reference
+from tspmz.tsp import generators, reference
 from tspmz.tsp.tours import farthest_insertion, nearest_neighbor, tour_lengths
 from tspmz.types import Float32
 
@@ -120,6 +123,9 @@ class Evaluator:
         self._starts = min(_MULTI_STARTS, config.problem.num_cities) if config.selfplay.starts == "different" else 1
         self._network = build_network(0, **network_settings(config)).eval()
         self._flat = np.empty(num_weights(self._network), np.float32)
+        self._make_search = partial(BatchedSearch, **search_settings(config))
+        self._returns = {"edge_reward": config.problem.edge_reward, "discount": config.search.discount}
+        self._undrawn: Evaluation | None = None
         self._version = -1
         self._held_out = held_out_instances(config, self._row.beat)
         self._pictures = min(config.evaluation.num_pictures, len(self._held_out.coordinates))
@@ -162,6 +168,7 @@ class Evaluator:
             time.perf_counter() - started,
         )
         self._report(result)
+        self._undrawn = result
         return result
 
     def _decode(self, points: Float32, num_starts: int) -> Decoded:
@@ -198,8 +205,6 @@ class Evaluator:
         self._events.histogram("evaluation/gap_greedy_by_instance", ratios, result.train_steps)
         if self._knows_optimum:
             self._report_optimum(result)
-        if self._pictures:
-            self._draw(result, ratios)
         _LOG.info(
             "evaluation at step %d: gap %.3f %% greedy, %.3f %% best of %d starts",
             result.train_steps, 100 * result.gap_greedy, 100 * result.gap_multi, self._starts,
@@ -218,25 +223,34 @@ class Evaluator:
             _LOG.info("%s (exact optimum %.6f)", text, optimum)
         self._found |= found
 
-    def _draw(self, result: Evaluation, ratios: np.ndarray) -> None:
-        shown = slice(0, self._pictures)
-        pairs = zip(result.greedy.lengths[shown], ratios[shown], strict=True)
-        titles = [f"{length:.3f} ({100 * gap:+.1f} %)" for length, gap in pairs]
-        picture = plots.draw_tours(
-            self._held_out.coordinates[shown], result.greedy.tours[shown], titles, self._held_out.tours[shown]
-        )
-        self._events.image("tours/greedy", picture, result.train_steps)
+    def draw(self) -> None:
+        """Pictures of the last evaluation, unless they are there already or not wanted."""
+        result, self._undrawn = self._undrawn, None
+        if result is None or not self._pictures:
+            return
+        held_out = self._held_out
+        with self._row.timed("picture_seconds"):
+            write_pictures(
+                self._events, result.train_steps, self._network, self._make_search,
+                held_out.coordinates, result.greedy, held_out.tours, held_out.lengths, self._pictures,
+                **self._returns,
+            )  # fmt: skip
+        self._row.beat()
 
-    def run(self, interval_seconds: float) -> None:
-        """Evaluate at the interval while the run lasts, and the final weights once."""
+    def run(self, interval_seconds: float, picture_seconds: float) -> None:
+        """Evaluate and draw at the intervals while the run lasts, and the final weights once."""
         control = self._channels.control
-        due = time.monotonic()
+        due = pictures_due = time.monotonic()
         while control.phase < Phase.FINISH:
             self._row.beat()
             if time.monotonic() >= due and self.evaluate() is not None:
                 due = time.monotonic() + interval_seconds
+                if time.monotonic() >= pictures_due:
+                    self.draw()
+                    pictures_due = time.monotonic() + picture_seconds
             time.sleep(_POLL_SECONDS)  # nobody waits for the evaluator
         self.evaluate()
+        self.draw()
 
 
 def evaluator_main(config: Config, channels: Channels, run_dir: Path, parent_pid: int) -> None:
@@ -247,6 +261,8 @@ def evaluator_main(config: Config, channels: Channels, run_dir: Path, parent_pid
     channels.stats.row("evaluator").beat()
     events = EventWriter(run_dir / TENSORBOARD / "evaluation", config.run.tensorboard)
     try:
-        Evaluator(config, channels, events).run(config.evaluation.interval_seconds)
+        Evaluator(config, channels, events).run(
+            config.evaluation.interval_seconds, config.evaluation.picture_seconds
+        )
     finally:
         events.close()

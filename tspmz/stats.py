@@ -106,6 +106,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _level("tour_length_greedy", "length", "mean length of one greedy tour per instance"),
         _level("evaluation_seconds", "s", "duration of the last evaluation"),
         _level("optimum_found", "", "1 where the last greedy tour of the fixed graph was a shortest one, else 0"),
+        _total("picture_seconds", "s", "time spent drawing pictures"),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""TensorBoard event files that can never stop a training."""
+"""TensorBoard event files: a writer that can never stop a training, and a reader."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 _LOG = logging.getLogger(__name__)
 _HISTOGRAM_BINS = 64
+_RECORD_HEAD = struct.Struct("<QI")
+_RECORD_TAIL = struct.Struct("<I")
 
 
 class EventWriter:
@@ -103,7 +105,7 @@ class EventWriter:
 
     def _open(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((_number(path) for path in directory.glob("events.out.tfevents.*")), default=0)
+        number = 1 + max((_number(path) for path in event_files(directory)), default=0)
         while self._file is None:
             with contextlib.suppress(FileExistsError):  # another writer took the number first
                 self._file = FileIO(directory / f"events.out.tfevents.{number:010d}.tspmz", "xb")
@@ -136,6 +138,33 @@ class EventWriter:
             _LOG.warning("TensorBoard events are switched off, training goes on: %s", error)
 
 
+def event_files(directory: Path) -> list[Path]:
+    """Event files of a directory in the order of writing; a missing directory has none."""
+    return sorted(directory.glob("events.out.tfevents.*"), key=lambda path: (_number(path), path.name))
+
+
+def read_events(path: Path) -> Iterator[Any]:
+    """Events (`tensorboardX.proto.event_pb2.Event`) of one file, up to the first record that is cut off or damaged.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    from tensorboardX.proto import event_pb2
+    from tensorboardX.record_writer import masked_crc32c
+
+    data, at = path.read_bytes(), 0
+    while at + _RECORD_HEAD.size <= len(data):
+        length, length_sum = _RECORD_HEAD.unpack_from(data, at)
+        body_at, end = at + _RECORD_HEAD.size, at + _RECORD_HEAD.size + length + _RECORD_TAIL.size
+        if length_sum != masked_crc32c(data[at : at + 8]) or end > len(data):
+            break  # a writer that is at work or was killed leaves half a record
+        body = data[body_at : body_at + length]
+        if _RECORD_TAIL.unpack_from(data, body_at + length)[0] != masked_crc32c(body):
+            break
+        yield event_pb2.Event.FromString(body)
+        at = end
+
+
 def _number(path: Path) -> int:
     word = path.name.split(".")[3]
     return int(word) if word.isdecimal() and len(word) <= 10 else 0
@@ -145,5 +174,5 @@ def _record(data: bytes) -> bytes:
     """One TFRecord: length, checksum of the length, data, checksum of the data."""
     from tensorboardX.record_writer import masked_crc32c
 
-    length = struct.pack("<Q", len(data))
-    return length + struct.pack("<I", masked_crc32c(length)) + data + struct.pack("<I", masked_crc32c(data))
+    length_sum = masked_crc32c(struct.pack("<Q", len(data)))
+    return _RECORD_HEAD.pack(len(data), length_sum) + data + _RECORD_TAIL.pack(masked_crc32c(data))

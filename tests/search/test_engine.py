@@ -274,3 +274,26 @@ def test_wrong_inputs_are_named() -> None:
         search.run(good._replace(legal_actions=np.array([[True] * 3, [False] * 3])), lambda *_: output, rng)
     with pytest.raises(ValueError, match="temperature = -1"):
         search.run(good, lambda *_: output, rng, temperature=-1.0)
+
+
+@pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
+def test_grown_tree_adds_up_also_when_terminal_nodes_are_met_again(algorithm: str) -> None:
+    rng = np.random.default_rng(5)
+    legal = np.array([[True, True, True, False], [True, False, True, False]])
+    fake = PathModel([hash_model(b, 4) for b in range(2)], legal)
+    search = BatchedSearch(2, 4, **(DEFAULTS | {"algorithm": algorithm, "num_simulations": 40}))
+    for _ in range(2):  # the second run finds what the first left behind
+        result = search.run(fake.root(), fake.recurrent, rng)
+        for row, most in ((0, 1 + 3 + 6 + 6), (1, 1 + 2 + 2)):
+            nodes = search.grown_tree(row)
+            assert len(nodes) <= most
+            assert (nodes["parent"][1:] < np.arange(1, len(nodes))).all()
+            assert nodes["visits"][0] == 41
+            for node in range(len(nodes)):
+                below = nodes["visits"][nodes["parent"] == node].sum()
+                leaf = nodes["first_child"][node] == -1
+                assert below == 0 if leaf else nodes["visits"][node] == 1 + below
+            children = nodes[nodes["parent"] == 0]
+            counts = np.zeros(4, np.int32)
+            counts[children["action"]] = children["visits"]
+            np.testing.assert_array_equal(counts, result.visit_counts[row])

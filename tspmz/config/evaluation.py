@@ -16,4 +16,7 @@ class EvaluationConfig:
     instance_seed: int = setting(
         4321, "seed of the held-out instances (never drawn in self-play)", low=0, high=2**32 - 1
     )
-    num_pictures: int = setting(4, "tours drawn at each evaluation", low=0, high=64)
+    num_pictures: int = setting(4, "tours in the picture of tours; 0 = no pictures at all", low=0, high=64)
+    picture_seconds: float = setting(
+        60.0, "(s) between two sets of pictures; the last weights are drawn in any case", low=0.0, high=86_400.0
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tspmz.search import simulate
 from tspmz.search.settings import make_settings
-from tspmz.search.tree import ROOT, allocate_tree
+from tspmz.search.tree import NO_PARENT, ROOT, UNVISITED, allocate_tree
 from tspmz.types import Bool, Float32, Float64, Int64, RecurrentOutput, RootOutput, SearchResult
 
 RecurrentFn = Callable[[Int64, Int64, int, Bool], RecurrentOutput]
@@ -185,6 +185,27 @@ class BatchedSearch:
             logits = _checked("policy_logits", output.policy_logits, np.float32, matrix)
             simulate.advance(tree, self._settings, rewards, values, logits, simulation)
         return self._result(uniforms if temperature > 0.0 else None, temperature)
+
+    def grown_tree(self, row: int) -> NDArray[np.void]:
+        """The tree that the last run grew from root `row`.
+
+        Returns:
+            `[S']` of `tree.NODE`, a copy, numbered in the order of expansion. S' is S + 1, less the simulations that
+            came to a terminal node once more.
+        """
+        stored = self._tree.nodes[row]
+        reached = [ROOT]
+        for node in reached:
+            child = int(stored["first_child"][node])
+            while child != UNVISITED:
+                reached.append(child)
+                child = int(stored["next_sibling"][child])
+        kept = np.sort(reached)
+        nodes = stored[kept]
+        for link, absent in (("parent", NO_PARENT), ("first_child", UNVISITED), ("next_sibling", UNVISITED)):
+            nodes[link] = np.where(nodes[link] == absent, absent, np.searchsorted(kept, nodes[link]))
+        nodes["next_sibling"][ROOT] = UNVISITED
+        return nodes
 
     def _result(self, uniforms: Float64 | None, temperature: float) -> SearchResult:
         tree = self._tree

@@ -1,19 +1,19 @@
-"""Pictures of tours, as arrays of pixels, drawn without a display and without global state."""
+"""Pictures of tours beside reference tours."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_TOUR = "#1f5fa8"
-_REFERENCE = "#e0893a"
-_CITY = "#22303c"
-_START = "#c8283c"
-_DPI = 150
+from tspmz.plots.style import INK, PAPER, REFERENCE, START, TOUR, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _PANEL_INCHES = 3.2
 _SINGLE_PANEL_INCHES = 5.0
 _MAX_COLUMNS = 4
@@ -24,7 +24,7 @@ def draw_tours(
     tours: NDArray[Any],
     titles: Sequence[str],
     reference_tours: NDArray[Any] | None = None,
-) -> NDArray[np.uint8]:
+) -> Figure:
     """Draw each tour in a panel of its own, at most four to a row.
 
     Args:
@@ -33,15 +33,9 @@ def draw_tours(
         titles: I texts, one above each panel.
         reference_tours: `[I, N]` integers, drawn broad and faint below; None for none.
 
-    Returns:
-        `[H, W, 3]` uint8 RGB.
-
     Raises:
         ValueError: nothing to draw, or counts that do not agree.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     count = len(coordinates)
     if not count or len(tours) != count or len(titles) != count:
         raise ValueError(f"{count} instances, {len(tours)} tours, {len(titles)} titles: want equal counts")
@@ -50,9 +44,7 @@ def draw_tours(
     rows = math.ceil(count / _MAX_COLUMNS)
     columns = math.ceil(count / rows)
     inches = _SINGLE_PANEL_INCHES if count == 1 else _PANEL_INCHES
-    size = (inches * columns, (inches + 0.25) * rows + 0.35)
-    figure = Figure(figsize=size, dpi=_DPI, layout="constrained", facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(inches * columns, (inches + 0.25) * rows + 0.35)
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for i, panel in enumerate(panels):
         panel.set_axis_off()
@@ -60,9 +52,10 @@ def draw_tours(
             reference = None if reference_tours is None else reference_tours[i]
             _draw_panel(panel, coordinates[i], tours[i], titles[i], reference)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9, labelcolor=INK
+    )
+    return figure
 
 
 def _draw_panel(
@@ -70,16 +63,16 @@ def _draw_panel(
 ) -> None:
     if reference_tour is not None:
         x, y = _closed(points, reference_tour)
-        panel.plot(x, y, color=_REFERENCE, alpha=0.35, linewidth=6, solid_joinstyle="round", label="reference tour")
+        panel.plot(x, y, color=REFERENCE, alpha=0.35, linewidth=6, solid_joinstyle="round", label="reference tour")
     x, y = _closed(points, tour)
-    panel.plot(x, y, color=_TOUR, linewidth=1.6, solid_joinstyle="round", label="tour")
+    panel.plot(x, y, color=TOUR, linewidth=1.6, solid_joinstyle="round", label="tour")
     dot = min(22.0, 90.0 / math.sqrt(len(points)))
-    panel.scatter(points[:, 0], points[:, 1], s=dot, color=_CITY, zorder=3, linewidths=0)
+    panel.scatter(points[:, 0], points[:, 1], s=dot, color=INK, zorder=3, linewidths=0)
     start = points[tour[0]]
     panel.scatter(
-        start[0], start[1], s=60, marker="s", color=_START, edgecolors="white", linewidths=1, zorder=4, label="start"
+        start[0], start[1], s=60, marker="s", color=START, edgecolors=PAPER, linewidths=1, zorder=4, label="start"
     )
-    panel.set_title(title, fontsize=10, color=_CITY)
+    panel.set_title(title, fontsize=10, color=INK)
     panel.set_aspect("equal", adjustable="datalim")
     panel.margins(0.05)
 

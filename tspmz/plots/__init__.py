@@ -1,0 +1,1 @@
+"""Pictures of tours, searches, evaluations and trainings: matplotlib figures, drawn without a display."""
