@@ -11,7 +11,7 @@ import torch
 from model_helpers import KINDS, random_coordinates, tiny_network
 
 from tspmz import decode as decode_module
-from tspmz.decode import decode, greedy_tours, searched_tours
+from tspmz.decode import Decoding, decode, policy_tours, searched_tours
 from tspmz.network.attention import legal_bias
 from tspmz.search import BatchedSearch
 from tspmz.tsp import symmetry
@@ -22,6 +22,10 @@ INSTANCES, N = 7, 6
 
 def make_search(batch_size: int, num_cities: int) -> BatchedSearch:
     return BatchedSearch(batch_size, num_cities, num_simulations=4)
+
+
+def how(factory: Any, starts: int = 1, augment: int = 1) -> Decoding:
+    return Decoding("search" if factory else "greedy", starts=starts, augment=augment)
 
 
 def slow_tour(network: Any, points: np.ndarray, start: int) -> list[int]:
@@ -43,7 +47,7 @@ def slow_tour(network: Any, points: np.ndarray, start: int) -> list[int]:
 def test_greedy_tours_equal_those_made_one_by_one(kind: str) -> None:
     network, points = tiny_network(kind, N), random_coordinates(INSTANCES, N)
     starts = np.random.default_rng(1).integers(N, size=(INSTANCES, 3))
-    found = greedy_tours(network, points, starts)
+    found = policy_tours(network, points, starts)
     assert is_permutation(found).all()
     for i in range(INSTANCES):
         for g in range(3):
@@ -54,7 +58,7 @@ def test_greedy_tours_equal_those_made_one_by_one(kind: str) -> None:
 @pytest.mark.parametrize("factory", [None, make_search])
 def test_best_tour_and_its_length_fit_together(kind: str, factory: Any) -> None:
     points = random_coordinates(INSTANCES, N)
-    found = decode(tiny_network(kind, N), points, num_starts=2, augment=8, make_search=factory)
+    found = decode(tiny_network(kind, N), points, how(factory, 2, 8), make_search=factory)
     assert is_permutation(found.tours).all()
     assert found.lengths.dtype == np.float64
     np.testing.assert_array_equal(found.lengths, tour_lengths(points, found.tours[:, None])[:, 0])
@@ -64,7 +68,7 @@ def test_best_tour_and_its_length_fit_together(kind: str, factory: Any) -> None:
 def test_more_starts_and_symmetries_are_never_worse(factory: Any) -> None:
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
     rows = [
-        decode(network, points, num_starts=starts, augment=augment, make_search=factory).lengths
+        decode(network, points, how(factory, starts, augment), make_search=factory).lengths
         for starts, augment in ((1, 1), (2, 1), (N, 1), (N, 8))
     ]
     for fewer, more in pairwise(rows):
@@ -74,7 +78,7 @@ def test_more_starts_and_symmetries_are_never_worse(factory: Any) -> None:
 
 def test_best_of_starts_and_symmetries_is_that_of_all_tours_one_by_one() -> None:
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
-    found = decode(network, points, num_starts=3, augment=8)
+    found = decode(network, points, Decoding(starts=3, augment=8))
     for i, instance in enumerate(points):
         lengths = [
             tour_lengths(instance[None], np.array([[slow_tour(network, symmetry.apply(instance, index), start)]]))[0, 0]
@@ -84,20 +88,61 @@ def test_best_of_starts_and_symmetries_is_that_of_all_tours_one_by_one() -> None
         assert found.lengths[i] == pytest.approx(min(lengths), rel=1e-12)
 
 
+def test_other_lengths_decide_which_tour_is_the_best() -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    shortest = decode(network, points, Decoding(starts=None))
+    longest = decode(network, points, Decoding(starts=None), lengths_of=lambda part, t: -tour_lengths(points[part], t))
+    assert (-longest.lengths >= shortest.lengths).all()
+    assert -longest.lengths.mean() > shortest.lengths.mean()
+
+
+def test_sampled_cities_have_the_probabilities_of_the_policy() -> None:
+    """The second city of 4,000 tours from city 0: each share within five standard deviations (0.04) of the policy."""
+    network, points = tiny_network(num_cities=N), random_coordinates(2, N)
+    with torch.no_grad():
+        context = network.encode(torch.from_numpy(points))
+        legal = torch.ones(2, 1, N, dtype=torch.bool)
+        legal[:, :, 0] = False
+        at = torch.zeros(2, 1, dtype=torch.int64)
+        embeddings = network.representation(context, at, at, legal.float())
+        policy = network.prediction(context, embeddings, at, legal_bias(legal))[0].softmax(dim=-1)[:, 0].numpy()
+    uniforms = np.random.default_rng(0).random((2, 4000, N), dtype=np.float32)
+    found = policy_tours(network, points, np.zeros((2, 4000), np.int64), uniforms=uniforms)
+    assert is_permutation(found).all()
+    for i in range(2):
+        np.testing.assert_allclose(np.bincount(found[i, :, 1], minlength=N) / 4000, policy[i], atol=0.04)
+
+
+def test_sampled_tours_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    decoding = Decoding("sample", starts=2, augment=8, samples=2, seed=3)
+    whole = decode(network, points, decoding)
+    monkeypatch.setattr(decode_module, "_BATCH_BYTES", 1)
+    assert np.array_equal(whole.tours, decode(network, points, decoding).tours)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1.0 - 2.0**-24])
+def test_extreme_draws_are_legal(uniform: float) -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    starts = np.tile(np.arange(N), (INSTANCES, 1))
+    uniforms = np.full((INSTANCES, N, N), uniform, np.float32)
+    assert is_permutation(policy_tours(network, points, starts, uniforms=uniforms)).all()
+
+
 def test_one_start_is_city_0() -> None:
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
     starts = np.zeros((INSTANCES, 1), np.int64)
-    assert np.array_equal(decode(network, points).tours, greedy_tours(network, points, starts)[:, 0])
+    assert np.array_equal(decode(network, points, Decoding()).tours, policy_tours(network, points, starts)[:, 0])
 
 
 @pytest.mark.parametrize("factory", [None, make_search])
 @pytest.mark.parametrize("batch_bytes", [1, 3 * 4 * N * 512 * 2])
 def test_small_batches_give_the_same_tours(factory: Any, batch_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
-    whole = decode(network, points, num_starts=2, make_search=factory)
+    whole = decode(network, points, how(factory, 2), make_search=factory)
     monkeypatch.setattr(decode_module, "_BATCH_BYTES", batch_bytes)
     finished: list[int] = []
-    parts = decode(network, points, num_starts=2, make_search=factory, on_progress=finished.append)
+    parts = decode(network, points, how(factory, 2), make_search=factory, on_progress=finished.append)
     assert np.array_equal(whole.tours, parts.tours)
     assert np.array_equal(whole.lengths, parts.lengths)
     assert sum(finished) == INSTANCES
@@ -117,11 +162,14 @@ def test_searched_tours_are_permutations_and_repeatable() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_starts": 0}, "starts = 0: must be 1 to 6"),
-        ({"num_starts": 7}, "starts = 7: must be 1 to 6"),
+        ({"starts": 0}, "starts = 0: must be 1 to 6"),
+        ({"starts": 7}, "starts = 7: must be 1 to 6"),
         ({"augment": 2}, "augment = 2: must be 1 or 8"),
+        ({"samples": 0}, "samples = 0: must be at least 1"),
+        ({"decode": "beam"}, "must be greedy, sample or search"),
+        ({"decode": "search"}, "needs make_search"),
     ],
 )
 def test_wrong_arguments_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        decode(tiny_network(num_cities=N), random_coordinates(1, N), **settings)
+        decode(tiny_network(num_cities=N), random_coordinates(1, N), Decoding(**settings))

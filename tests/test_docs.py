@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
+from process_helpers import TinyRun
 
+import tspmz
 from tspmz.cli.eval import evaluate
 from tspmz.cli.train import train
 from tspmz.config import settings
@@ -28,6 +33,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 CURVE = re.compile(r"[a-z]+/[a-z_<>]+")
+PUBLIC = [name for name in tspmz.__all__ if name[0].islower()]
 COMMANDS = {"tspmz-train": train, "tspmz-eval": evaluate}
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documentation is not beside the tests")
@@ -218,6 +224,37 @@ def test_python_examples_run(name: str, run_folder: Path) -> None:
     before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in run_folder.iterdir()}
     exec(compile("\n".join(blocks(name, "python")), name, "exec"), {"__name__": "example"})
     assert before == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in run_folder.iterdir()}
+
+
+@pytest.fixture
+def agent_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with a run of an untrained agent for 20 cities, as the examples expect it."""
+    TinyRun(tmp_path / "runs" / "20-1", played=0, problem__num_cities=20).loop.save()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_examples_of_public_functions_run(name: str, agent_folder: None) -> None:
+    (found,) = doctest.DocTestFinder(recurse=False).find(getattr(tspmz, name), name, globs={})
+    assert found.examples
+    assert doctest.DocTestRunner().run(found).failed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if blocks(name, "pycon")])
+def test_interactive_examples_run(name: str, agent_folder: None) -> None:
+    pytest.importorskip("elkai")
+    found = doctest.DocTestParser().get_doctest("".join(blocks(name, "pycon")), {}, name, None, None)
+    assert doctest.DocTestRunner().run(found).failed == 0
+
+
+def test_import_of_the_package_is_light() -> None:
+    code = "import sys, tspmz; print(sorted({'torch', 'numpy', 'numba', 'h5py', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+    assert set(tspmz.__all__) <= set(dir(tspmz))
+    with pytest.raises(AttributeError, match="no attribute 'sovle'"):
+        tspmz.sovle  # noqa: B018
 
 
 def test_replay_example_finds_the_shortest_tours(run_folder: Path) -> None:

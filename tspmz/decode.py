@@ -1,4 +1,4 @@
-"""Tours from a trained network: the greedy policy, or a search at each move, from one or many starts, by batches."""
+"""Tours from a trained network: its policy, or a search at each move, from one or many starts, by batches."""
 
 from __future__ import annotations
 
@@ -11,15 +11,39 @@ import torch
 from tspmz.network.attention import legal_bias
 from tspmz.network.build import Network
 from tspmz.network.inference import SearchModel
+from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import play
 from tspmz.tsp import env, symmetry, tours
-from tspmz.types import Float32, Int64
+from tspmz.types import Float32, Float64, Int64
 
 SearchFactory = Callable[[int, int], BatchedSearch]
 """`(batch size, number of cities) -> search`."""
 
+LengthsOf = Callable[[slice, Int64], Float64]
+"""`(instances, tours [I', G, N]) -> lengths [I', G]` of tours on some of the instances."""
+
 _BATCH_BYTES = 256 * 2**20
+
+
+class Decoding(NamedTuple):
+    """How tours are made of a policy.
+
+    Attributes:
+        decode: `greedy` (the policy's most likely city), `sample` (drawn from the policy) or `search`.
+        simulations: per move, for `search`; None = as trained.
+        starts: tours per instance and symmetry, from cities 0, 1, ...; None = from every city.
+        augment: 1, or 8 for all symmetries of the square.
+        samples: tours per start, for `sample`.
+        seed: of what `sample` draws.
+    """
+
+    decode: str = "greedy"
+    simulations: int | None = None
+    starts: int | None = 1
+    augment: int = 1
+    samples: int = 1
+    seed: int = 0
 
 
 class Decoded(NamedTuple):
@@ -31,16 +55,24 @@ class Decoded(NamedTuple):
     """
 
     tours: Int64
-    lengths: np.ndarray
+    lengths: Float64
 
 
-def greedy_tours(network: Network, coordinates: Float32, starts: Int64, device: torch.device | str = "cpu") -> Int64:
-    """Tours `[I, G, N]` that always take the policy's most likely city.
+def policy_tours(
+    network: Network,
+    coordinates: Float32,
+    starts: Int64,
+    device: torch.device | str = "cpu",
+    uniforms: Float32 | None = None,
+) -> Int64:
+    """Tours `[I, G, N]` that take the policy's most likely city, or cities drawn from it.
 
     Args:
         network: in evaluation mode, on `device`.
         coordinates: `[I, N, 2]` float32 in the unit square.
         starts: `[I, G]` int64.
+        device: where the network runs.
+        uniforms: `[I, G, N]` in [0, 1): entry t decides the city drawn at place t; None = the most likely one.
     """
     state = env.reset(coordinates, starts)
     num_instances, num_starts, num_cities = state.visited.shape
@@ -49,15 +81,25 @@ def greedy_tours(network: Network, coordinates: Float32, starts: Int64, device: 
     with torch.inference_mode():
         context = network.encode(torch.from_numpy(np.ascontiguousarray(coordinates)).to(device))
         first = torch.from_numpy(state.first).to(device)
+        draws = None if uniforms is None else torch.from_numpy(uniforms).to(device)
         for t in range(1, num_cities):
             legal = torch.from_numpy(env.legal_actions(state)).to(device)
             current = torch.from_numpy(state.current).to(device)
             embeddings = network.representation(context, first, current, legal.float())
             policy_logits, _ = network.prediction(context, embeddings, current, legal_bias(legal))
-            actions = policy_logits.argmax(dim=-1).cpu().numpy()
+            chosen = policy_logits.argmax(dim=-1) if draws is None else _drawn(policy_logits, draws[:, :, t], legal)
+            actions = chosen.cpu().numpy()
             state, _ = env.step(state, actions)
             out[:, :, t] = actions
     return out
+
+
+def _drawn(policy_logits: torch.Tensor, uniforms: torch.Tensor, legal: torch.Tensor) -> torch.Tensor:
+    """Cities `[I, G]` drawn from the policy by inversion of its distribution function."""
+    sums = policy_logits.softmax(dim=-1).cumsum(dim=-1)
+    drawn = (sums <= uniforms.unsqueeze(-1) * sums[..., -1:]).sum(dim=-1)
+    last_legal = legal.shape[-1] - 1 - legal.flip(-1).to(torch.uint8).argmax(dim=-1)
+    return torch.minimum(drawn, last_legal)  # rounding may leave the last sum below the draw
 
 
 def searched_tours(
@@ -72,46 +114,49 @@ def searched_tours(
 def decode(
     network: Network,
     coordinates: Float32,
+    decoding: Decoding,
     *,
-    num_starts: int = 1,
-    augment: int = 1,
     make_search: SearchFactory | None = None,
+    lengths_of: LengthsOf | None = None,
     device: torch.device | str = "cpu",
     on_progress: Callable[[int], None] | None = None,
 ) -> Decoded:
-    """The best tour of each instance over starts and symmetries.
+    """The best tour of each instance over starts, symmetries and samples.
 
     Args:
         network: in evaluation mode, on `device`.
         coordinates: `[I, N, 2]` float32 in the unit square.
-        num_starts: episodes per instance and symmetry, from cities 0, 1, ...; at most N.
-        augment: 1, or 8 for all symmetries of the square.
-        make_search: search at each move; None = greedy policy.
+        decoding: how; its `simulations` are the matter of `make_search`.
+        make_search: makes the search of each move, for `search`.
+        lengths_of: what decides which tour is the best; None = euclidean lengths in the unit square.
         device: where the network runs.
         on_progress: called with the number of instances finished since its last call.
 
     Raises:
-        ValueError: `num_starts` or `augment` out of range.
+        ValueError: a part of `decoding` out of range, or a search without `make_search`.
     """
     num_instances, num_cities, _ = coordinates.shape
-    if not 1 <= num_starts <= num_cities:
-        raise ValueError(f"starts = {num_starts}: must be 1 to {num_cities}, the number of cities")
-    if augment not in (1, symmetry.NUM_SYMMETRIES):
-        raise ValueError(f"augment = {augment}: must be 1 or {symmetry.NUM_SYMMETRIES}")
+    num_starts = num_cities if decoding.starts is None else decoding.starts
+    _check(decoding, num_starts, num_cities, make_search)
+    augment, per_start = decoding.augment, decoding.samples if decoding.decode == "sample" else 1
+    episodes = num_starts * per_start
     best = np.full(num_instances, np.inf)
     best_tours = np.zeros((num_instances, num_cities), np.int64)
-    for instances, chosen in _batches(num_instances, num_cities, num_starts * augment, make_search is not None):
+    for instances in _batches(num_instances, num_cities, episodes * augment, decoding.decode == "search"):
         part = coordinates[instances]
+        chosen = len(part)
         seen = symmetry.all_symmetries(part).reshape(-1, num_cities, 2) if augment > 1 else part
-        starts = np.tile(np.arange(num_starts), (len(seen), 1))
-        if make_search is None:
-            found = greedy_tours(network, seen, starts, device)
-        else:
+        starts = np.tile(np.repeat(np.arange(num_starts), per_start), (len(seen), 1))
+        if decoding.decode == "search":
+            assert make_search is not None
             found = searched_tours(network, make_search(starts.size, num_cities), seen, starts, device)
+        else:
+            uniforms = _uniforms(decoding, instances, episodes, num_cities) if decoding.decode == "sample" else None
+            found = policy_tours(network, seen, starts, device, uniforms)
         # lengths on the original coordinates: a symmetry's rounding must not decide
-        by_instance = found.reshape(augment, chosen, num_starts, num_cities).swapaxes(0, 1)
+        by_instance = found.reshape(augment, chosen, episodes, num_cities).swapaxes(0, 1)
         candidates = by_instance.reshape(chosen, -1, num_cities)
-        lengths = tours.tour_lengths(part, candidates)
+        lengths = lengths_of(instances, candidates) if lengths_of else tours.tour_lengths(part, candidates)
         pick = lengths.argmin(axis=1)
         best[instances] = lengths[np.arange(chosen), pick]
         best_tours[instances] = candidates[np.arange(chosen), pick]
@@ -120,10 +165,32 @@ def decode(
     return Decoded(best_tours, best)
 
 
-def _batches(num_instances: int, num_cities: int, episodes: int, searching: bool) -> Iterator[tuple[slice, int]]:
-    """Slices of instances, as many at a time as fit into the memory set aside, and their sizes."""
+def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: SearchFactory | None) -> None:
+    if decoding.decode not in ("greedy", "sample", "search"):
+        raise ValueError(f"decode = {decoding.decode!r}: must be greedy, sample or search")
+    if decoding.decode == "search" and make_search is None:
+        raise ValueError("decode = 'search' needs make_search")
+    if not 1 <= num_starts <= num_cities:
+        raise ValueError(f"starts = {num_starts}: must be 1 to {num_cities}, the number of cities")
+    if decoding.augment not in (1, symmetry.NUM_SYMMETRIES):
+        raise ValueError(f"augment = {decoding.augment}: must be 1 or {symmetry.NUM_SYMMETRIES}")
+    if decoding.samples < 1:
+        raise ValueError(f"samples = {decoding.samples}: must be at least 1")
+
+
+def _uniforms(decoding: Decoding, instances: slice, episodes: int, num_cities: int) -> Float32:
+    """Draws `[augment * I', G, N]`: those of an instance depend on the seed and its number, not on the batch."""
+    shape = (decoding.augment, episodes, num_cities)
+    drawn = [
+        generator_for(decoding.seed, "evaluation", 1, i).random(shape, dtype=np.float32)
+        for i in range(instances.start, instances.stop)
+    ]
+    return np.stack(drawn, axis=1).reshape(-1, episodes, num_cities)
+
+
+def _batches(num_instances: int, num_cities: int, episodes: int, searching: bool) -> Iterator[slice]:
+    """Slices of instances, as many at a time as fit into the memory set aside."""
     bytes_per_episode = 4 * num_cities * (512 if searching else 24)
     size = max(1, min(num_instances, _BATCH_BYTES // (bytes_per_episode * episodes)))
     for first in range(0, num_instances, size):
-        last = min(first + size, num_instances)
-        yield slice(first, last), last - first
+        yield slice(first, min(first + size, num_instances))

@@ -15,7 +15,7 @@ import numpy as np
 from tspmz.channels import Channels
 from tspmz.config import Config
 from tspmz.control import Phase
-from tspmz.decode import Decoded, decode
+from tspmz.decode import Decoded, Decoding, decode
 from tspmz.network.build import build_network, load_flat_weights, num_weights
 from tspmz.pictures import write_pictures
 from tspmz.process import enter_child
@@ -175,7 +175,7 @@ class Evaluator:
         """As `decode`, with signs of life between a few instances."""
         parts = []
         for start in range(0, len(points), _INSTANCES_AT_ONCE):
-            parts.append(decode(self._network, points[start : start + _INSTANCES_AT_ONCE], num_starts=num_starts))
+            parts.append(decode(self._network, points[start : start + _INSTANCES_AT_ONCE], Decoding(starts=num_starts)))
             self._row.beat()
         return Decoded(np.concatenate([p.tours for p in parts]), np.concatenate([p.lengths for p in parts]))
 

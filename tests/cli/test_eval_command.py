@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tspmz.cli.command import run_command
 from tspmz.cli.eval import evaluate
+from tspmz.decode import Decoding
+from tspmz.evaluation import EvaluationResult, InstanceResult
 from tspmz.tsp.instances import InstanceError
 
-RESULT = {
-    "instances": 1000,
-    "cities": 20,
-    "decode": "search",
-    "simulations": 16,
-    "starts": 8,
-    "augment": 8,
-    "tour_length_mean": 3.8432,
-    "reference_length_mean": 3.8395,
-    "gap_mean": 0.00096,
-    "gap_mean_of_ratios": 0.00097,
-    "seconds": 4.0,
-    "device": "cpu",
-}
+
+def instance(name: str, length: float, reference: float | None, cities: int = 3) -> InstanceResult:
+    points = np.zeros((cities, 2))
+    return InstanceResult(name, points, np.arange(cities), length, reference, None, 1.0)
+
+
+def a_result(*instances: InstanceResult, **values: Any) -> EvaluationResult:
+    """A result of an agent that was searched with."""
+    plain: dict[str, Any] = {
+        "source": "run", "train_steps": 7, "device": "cpu", "decoding": Decoding("search", 16, 8, 8),
+        "simulations": 16, "reference": "lkh", "seconds": 4.0,
+    }  # fmt: skip
+    return EvaluationResult(**{**plain, **values, "instances": instances})
+
+
+RESULT = a_result(instance("a", 12.12, 12.0), instance("b", 12.0, 12.0))
 
 
 class FakeEvaluate(types.ModuleType):
-    """Stands for tspmz.evaluate: remembers how it was called and answers as told."""
+    """Stands for tspmz.evaluation: remembers how it was called and answers as told."""
 
     def __init__(self) -> None:
-        super().__init__("tspmz.evaluate")
+        super().__init__("tspmz.evaluation")
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        self.answer: dict[str, Any] | Exception = dict(RESULT)
+        self.answer: EvaluationResult | Exception = RESULT
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def evaluate(self, *args: Any, **kwargs: Any) -> EvaluationResult:
         self.calls.append((args, kwargs))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -48,7 +54,7 @@ class FakeEvaluate(types.ModuleType):
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEvaluate:
     module = FakeEvaluate()
-    monkeypatch.setitem(sys.modules, "tspmz.evaluate", module)
+    monkeypatch.setitem(sys.modules, "tspmz.evaluation", module)
     monkeypatch.chdir(tmp_path)
     Path("run").mkdir()
     return module
@@ -65,9 +71,10 @@ def test_arguments_reach_the_evaluation(fake: FakeEvaluate) -> None:
     assert code_of(*arguments.split(), "--reference", "none", "--device", "cpu") == 0
     assert fake.calls == [
         (
-            (Path("run"), "uniform:20:1000:1234"),
+            (Path("run"), ["uniform:20:1000:1234"]),
             {
-                "decode": "search", "simulations": 16, "starts": 8, "augment": 8, "reference": "none", "device": "cpu",
+                "decode": "search", "simulations": 16, "starts": 8, "augment": 8, "samples": 1, "seed": 0,
+                "reference": "none", "device": "cpu",
             },
         )
     ]  # fmt: skip
@@ -76,32 +83,67 @@ def test_arguments_reach_the_evaluation(fake: FakeEvaluate) -> None:
 def test_defaults_are_one_greedy_tour_against_lkh(fake: FakeEvaluate) -> None:
     assert code_of("run", "--instances", "uniform:20:10:1") == 0
     assert fake.calls[0][1] == {
-        "decode": "greedy", "simulations": None, "starts": 1, "augment": 1, "reference": "lkh", "device": "auto",
+        "decode": "greedy", "simulations": None, "starts": 1, "augment": 1, "samples": 1, "seed": 0,
+        "reference": "lkh", "device": "auto",
     }  # fmt: skip
+
+
+def test_several_files_may_follow_as_a_shell_makes_them(fake: FakeEvaluate) -> None:
+    assert code_of("run", "--instances", "a.tsp", "b.tsp", "c.tsp", "--starts", "all") == 0
+    assert code_of("run", "--instances", "a.tsp", "--instances", "folder") == 0
+    assert [call[0][1] for call in fake.calls] == [["a.tsp", "b.tsp", "c.tsp"], ["a.tsp", "folder"]]
+    assert fake.calls[0][1]["starts"] is None
 
 
 def test_table_shows_the_result(fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("run", "--instances", "uniform:20:1000:1234") == 0
     text = capsys.readouterr().out
-    for piece in ("1,000", "search, 16 simulations", "3.84320", "3.83950", "0.096 %", "4.00", "250.0", "cpu"):
+    # mean length 12.06, gap 12.06 / 12 - 1; a resample holds instance a 0, 1 or 2 times: 0 to 1 %
+    for piece in (
+        "search, 16 simulations", "12.06000", "12.00000", "0.500 %", "0.000 % to 1.000 %", "50.0 %", "4.00", "0.5",
+        "cpu",
+    ):  # fmt: skip
+        assert piece in text
+
+
+def test_instances_of_several_sizes_get_a_line_each(fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.answer = a_result(
+        instance("near", 1234, 1200), instance("far", 99.5, None, 5), notes=("near: so and so",)
+    )  # fmt: skip
+    assert code_of("run", "--instances", "x") == 0
+    text = capsys.readouterr().out
+    for piece in ("near", "1,234", "1,200", "2.833 %", "far", "99.5", "3 to 5", "near: so and so"):
         assert piece in text
 
 
 def test_result_without_a_reference_shows_dashes_and_stores_null(
     fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert isinstance(fake.answer, dict)
-    fake.answer |= {"reference_length_mean": None, "gap_mean": float("nan"), "gap_mean_of_ratios": None}
-    assert code_of("run", "--instances", "uniform:20:10:1", "--reference", "none", "--json", "out.json") == 0
-    assert "nan" not in capsys.readouterr().out
+    fake.answer = a_result(instance("a", 12.0, None), reference="none")
+    arguments = ["--reference", "none", "--json", "out.json", "--csv", "out.csv"]
+    assert code_of("run", "--instances", "uniform:20:10:1", *arguments) == 0
+    text = capsys.readouterr().out
+    assert "nan" not in text
+    assert "None" not in text
     stored = json.loads(Path("out.json").read_text())
     assert stored["gap_mean"] is None
-    assert list(stored) == list(RESULT)
+    assert list(stored) == list(RESULT.summary())
+    assert Path("out.csv").read_text().splitlines()[1] == "a,3,12.0,,,1.0"
 
 
-def test_json_holds_the_result(fake: FakeEvaluate) -> None:
+def test_json_holds_the_summary(fake: FakeEvaluate) -> None:
     assert code_of("run", "--instances", "uniform:20:10:1", "--json", "out.json") == 0
-    assert json.loads(Path("out.json").read_text()) == RESULT
+    assert json.loads(Path("out.json").read_text()) == RESULT.summary()
+
+
+def test_csv_holds_a_line_per_instance(fake: FakeEvaluate) -> None:
+    fake.answer = a_result(instance("a", 13.0, 8.0), instance("with, comma", 12.0, 12.0))
+    assert code_of("run", "--instances", "uniform:20:10:1", "--csv", "out.csv") == 0
+    assert list(csv.DictReader(Path("out.csv").read_text().splitlines())) == [
+        {"name": "a", "cities": "3", "length": "13.0", "reference_length": "8.0", "gap": "0.625", "seconds": "1.0"},
+        {"name": "with, comma", "cities": "3", "length": "12.0", "reference_length": "12.0", "gap": "0.0",
+         "seconds": "1.0"},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -113,6 +155,9 @@ def test_json_holds_the_result(fake: FakeEvaluate) -> None:
         (["run"], "--instances"),
         (["run", "--instances", "x", "--augment", "4"], "--augment"),
         (["run", "--instances", "x", "--starts", "0"], "--starts"),
+        (["run", "--instances", "x", "--starts", "some"], "neither a whole number of at least 1 nor 'all'"),
+        (["run", "--instances", "x", "--csv", "no/out.csv"], "the folder no does not exist"),
+        (["run", "--instances", "x", "--samples", "9"], "--samples needs --decode sample"),
     ],
 )
 def test_wrong_use_is_refused_before_any_work(

@@ -70,9 +70,10 @@ def test_file_outside_the_unit_square_is_scaled_by_one_factor_per_instance(tmp_p
         ("uniform:", "1 numbers"),
         ("uniform", "want uniform:N:COUNT:SEED"),
         ("gaussian:20:5:1", "want uniform:N:COUNT:SEED"),
-        ("berlin52.tsp", "or FILE.npy"),
+        ("berlin52.txt", "FILE.npy, FILE.tsp or a folder"),
         ("", "want uniform:N:COUNT:SEED"),
         ("missing.npy", "missing.npy: cannot be read: No such file"),
+        ("missing.tsp", "missing.tsp: cannot be read: No such file"),
     ],
 )
 def test_text_that_names_nothing_is_one_line_for_people(text, message):

@@ -92,10 +92,12 @@ def test_published_twenty_city_ladder():
 
 def test_reference_lengths_are_computed_once(tmp_path, monkeypatch):
     coordinates = uniform_instances(np.random.default_rng(0), 4, 6)
-    first = reference.reference_lengths(coordinates, "exact", tmp_path / "made")
+    first = reference.solve_reference(coordinates, "exact", tmp_path / "made").lengths
     np.testing.assert_array_equal(first, reference.solve_exact(coordinates)[1])
     monkeypatch.setattr(reference, "solve_exact", None)
-    np.testing.assert_array_equal(reference.reference_lengths(coordinates, "exact", tmp_path / "made"), first)
+    again = reference.solve_reference(coordinates, "exact", tmp_path / "made")
+    np.testing.assert_array_equal(again.lengths, first)
+    np.testing.assert_array_equal(tour_lengths(coordinates, again.tours[:, None])[:, 0], first)
     assert len(list((tmp_path / "made").iterdir())) == 1
 
 
@@ -103,9 +105,9 @@ def test_cache_tells_coordinates_and_sources_apart(tmp_path):
     pytest.importorskip("elkai")
     coordinates = uniform_instances(np.random.default_rng(0), 4, 6)
     for some in (coordinates, coordinates[:2], coordinates[::-1], coordinates.reshape(3, 8, 2)):
-        found = reference.reference_lengths(some, "exact", tmp_path)
+        found = reference.solve_reference(some, "exact", tmp_path).lengths
         np.testing.assert_array_equal(found, reference.solve_exact(some)[1])
-    reference.reference_lengths(coordinates, "lkh", tmp_path)
+    reference.solve_reference(coordinates, "lkh", tmp_path)
     assert len(list(tmp_path.iterdir())) == 5
 
 
@@ -116,29 +118,29 @@ def test_cache_tells_coordinates_and_sources_apart(tmp_path):
 )
 def test_damaged_cache_is_ignored_and_rewritten(tmp_path, caplog, damage):
     coordinates = uniform_instances(np.random.default_rng(0), 4, 6)
-    lengths = reference.reference_lengths(coordinates, "exact", tmp_path)
+    lengths = reference.solve_reference(coordinates, "exact", tmp_path).lengths
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(reference.reference_lengths(coordinates, "exact", tmp_path), lengths)
+        np.testing.assert_array_equal(reference.solve_reference(coordinates, "exact", tmp_path).lengths, lengths)
     assert "is damaged" in caplog.text
     assert path.read_bytes() == whole
 
 
 def test_cache_of_other_instances_under_this_name_is_ignored(tmp_path):
     coordinates = uniform_instances(np.random.default_rng(0), 8, 6)
-    reference.reference_lengths(coordinates[:4], "exact", tmp_path)
+    reference.solve_reference(coordinates[:4], "exact", tmp_path)
     (first,) = tmp_path.iterdir()
-    expected = reference.reference_lengths(coordinates[4:], "exact", tmp_path)
+    expected = reference.solve_reference(coordinates[4:], "exact", tmp_path).lengths
     (second,) = set(tmp_path.iterdir()) - {first}
     second.write_bytes(first.read_bytes())
-    np.testing.assert_array_equal(reference.reference_lengths(coordinates[4:], "exact", tmp_path), expected)
+    np.testing.assert_array_equal(reference.solve_reference(coordinates[4:], "exact", tmp_path).lengths, expected)
 
 
 def test_no_cache_directory_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    reference.reference_lengths(uniform_instances(np.random.default_rng(0), 1, 5), "exact", None)
+    reference.solve_reference(uniform_instances(np.random.default_rng(0), 1, 5), "exact", None)
     assert not list(tmp_path.iterdir())
 
 
@@ -146,7 +148,7 @@ def test_cache_that_cannot_be_written_is_a_warning(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     coordinates = uniform_instances(np.random.default_rng(0), 2, 5)
     with caplog.at_level(logging.WARNING):
-        lengths = reference.reference_lengths(coordinates, "exact", tmp_path / "file" / "cache")
+        lengths = reference.solve_reference(coordinates, "exact", tmp_path / "file" / "cache").lengths
     np.testing.assert_array_equal(lengths, reference.solve_exact(coordinates)[1])
     assert "not cached" in caplog.text
 
@@ -156,7 +158,7 @@ def test_failed_write_leaves_no_temporary_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(reference.os, "fsync", full)
-    reference.reference_lengths(uniform_instances(np.random.default_rng(0), 1, 5), "exact", tmp_path)
+    reference.solve_reference(uniform_instances(np.random.default_rng(0), 1, 5), "exact", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -172,9 +174,9 @@ def test_default_cache_dir_follows_the_environment(monkeypatch):
 def test_unknown_source_and_bad_coordinates_are_refused(tmp_path):
     coordinates = np.zeros((1, 5, 2), np.float32)
     with pytest.raises(ValueError, match="'concorde'"):
-        reference.reference_lengths(coordinates, "concorde", tmp_path)
+        reference.solve_reference(coordinates, "concorde", tmp_path)
     with pytest.raises(ValueError, match=r"want \[I, N, 2\]"):
-        reference.reference_lengths(coordinates[0], "exact", tmp_path)
+        reference.solve_reference(coordinates[0], "exact", tmp_path)
     coordinates[0, 1, 1] = np.nan
     with pytest.raises(ValueError, match="not finite"):
-        reference.reference_lengths(coordinates, "exact", tmp_path)
+        reference.solve_reference(coordinates, "exact", tmp_path)

@@ -1,0 +1,94 @@
+"""A trained agent: a network with the settings that it was trained with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from tspmz.checkpoint import load_checkpoint, load_latest
+from tspmz.config import Config
+from tspmz.config_files import config_from_dict
+from tspmz.decode import Decoded, Decoding, LengthsOf, SearchFactory, decode
+from tspmz.errors import UsageError
+from tspmz.network.build import Network, build_network
+from tspmz.rundir import CHECKPOINTS
+from tspmz.search import BatchedSearch
+from tspmz.settings import network_settings, search_settings
+from tspmz.training import learner_device
+from tspmz.types import Float32
+
+
+class Agent(NamedTuple):
+    """A trained network with the settings it was trained with.
+
+    Attributes:
+        network: in evaluation mode, on `device`.
+        config: settings of the run.
+        train_steps: updates it has had.
+        device: where it runs.
+        source: where it came from, for people.
+    """
+
+    network: Network
+    config: Config
+    train_steps: int
+    device: str
+    source: str
+
+    def decode(self, coordinates: Float32, decoding: Decoding, lengths_of: LengthsOf | None = None) -> Decoded:
+        """The best tour of each instance `[I, N, 2]`; arguments and errors as `decode.decode`."""
+        make_search = search_factory(self.config, decoding.simulations) if decoding.decode == "search" else None
+        return decode(
+            self.network, coordinates, decoding, make_search=make_search, lengths_of=lengths_of, device=self.device
+        )
+
+    def simulations(self, decoding: Decoding) -> int:
+        """Simulations per move that a decoding runs: 0 without a search."""
+        return (decoding.simulations or self.config.search.num_simulations) if decoding.decode == "search" else 0
+
+
+def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
+    """The agent of a run directory (its newest good checkpoint) or of a checkpoint file.
+
+    Args:
+        source: run directory, or checkpoint file.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        CheckpointError: nothing there that can be used.
+        RunError: no such device.
+        UsageError: the weights do not fit the settings beside them.
+
+    >>> import tspmz
+    >>> agent = tspmz.load("runs/20-1", device="cpu")
+    >>> agent.config.problem.num_cities
+    20
+    """
+    place = Path(source)
+    if place.is_dir():
+        directory = place / CHECKPOINTS if (place / CHECKPOINTS).is_dir() else place
+        state, path, _ = load_latest(directory)
+    else:
+        state, path = load_checkpoint(place), place
+    config = config_from_dict(state["config"], str(path))
+    chosen = learner_device(device)
+    network = build_network(0, **network_settings(config))
+    try:
+        network.load_state_dict(state["learner"]["network"])
+    except (RuntimeError, KeyError) as error:
+        raise UsageError(f"{path}: the weights do not fit the settings beside them: {error}") from None
+    train_steps = int(state["learner"]["train_steps"])
+    return Agent(network.to(chosen).eval(), config, train_steps, chosen, str(source))
+
+
+def search_factory(config: Config, simulations: int | None = None) -> SearchFactory:
+    """Searches with the settings of a run, and as many simulations per move as asked for."""
+    settings = search_settings(config)
+    if simulations is not None:
+        settings["num_simulations"] = simulations
+
+    def make(batch_size: int, num_cities: int) -> BatchedSearch:
+        return BatchedSearch(batch_size, num_cities, **settings)
+
+    return make
