@@ -199,7 +199,7 @@ def test_interval_of_the_gap_covers_the_truth_as_often_as_it_says() -> None:
 def test_interval_of_equal_gaps_is_a_point_and_repeatable() -> None:
     references = np.array([1.0, 2.0, 3.0])
     np.testing.assert_allclose(gap_interval(1.1 * references, references), (0.1, 0.1))
-    lengths = [*references, 0.1, 0.0, 0.3]
+    lengths = np.array([1.1, 2.0, 3.3])
     assert gap_interval(lengths, references) == gap_interval(lengths, references)
 
 
