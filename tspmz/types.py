@@ -108,11 +108,14 @@ class RecurrentOutput(NamedTuple):
         rewards: `[B]` float32 received because of the action.
         values: `[B]` float32 of the state after it.
         policy_logits: `[B, N]` float32 of the state after it; entries of illegal actions are ignored.
+        legal_actions: `[B, N]` bool, the legal actions of the state after it, none at the end of an episode; None
+            leaves them to the search's own rule (`mask_interior`).
     """
 
     rewards: Float32
     values: Float32
     policy_logits: Float32
+    legal_actions: Bool | None = None
 
 
 class SearchResult(NamedTuple):
@@ -123,7 +126,8 @@ class SearchResult(NamedTuple):
         action_weights: `[B, N]` float32, the policy target: normalised visit counts (PUCT) or the improved policy
             (Gumbel); rows sum to 1, zero on illegal actions.
         visit_counts: `[B, N]` int32 of the root's children.
-        root_values: `[B]` float32, mean value of the root over its simulations.
+        root_values: `[B]` float32, value of the root: the mean over its simulations, or the Q value of its best child
+            (maximal back-up).
         qvalues: `[B, N]` float32 of the root's children, 0 where unvisited.
         depths: `[B]` float32, mean depth of the expanded leaves (a child of the root has depth 1).
     """

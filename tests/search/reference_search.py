@@ -81,7 +81,12 @@ class ReferenceSearch:
         return node
 
     def q(self, child: dict[str, Any]) -> float:
-        return child["reward"] + self.s["discount"] * child["total"] / child["count"]
+        return child["reward"] + self.s["discount"] * self.value(child)
+
+    def value(self, node: dict[str, Any]) -> float:
+        if self.s["backup"] == "max":
+            return max(map(self.q, node["children"].values()), default=node["raw"])
+        return node["total"] / node["count"]
 
     def visits(self, node: dict[str, Any]) -> np.ndarray:
         return np.array([node["children"][a]["count"] if a in node["children"] else 0 for a in range(len(self.legal))])
@@ -131,7 +136,7 @@ class ReferenceSearch:
         s = self.s
         low, high = self.q_low, self.q_high
         if s["q_normalization"] == "siblings":
-            known = [self.q(child) for child in node["children"].values()] + [node["total"] / node["count"]]
+            known = [self.q(child) for child in node["children"].values()] + [self.value(node)]
             low, high = min(known), max(known)
         scores = np.full(len(visits), -np.inf)
         for a in np.flatnonzero(node["legal"]):
@@ -176,7 +181,7 @@ class ReferenceSearch:
             "actions": action,
             "action_weights": weights,
             "visit_counts": visits,
-            "root_values": root["total"] / root["count"],
+            "root_values": self.value(root),
             "qvalues": np.array(qvalues),
             "depths": np.mean(self.depths),
         }

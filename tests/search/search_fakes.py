@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "pb_c_base": 19652.0,
     "dirichlet_fraction": 0.25,
     "q_normalization": "tree",
+    "backup": "mean",
 }
 
 

@@ -253,6 +253,7 @@ def test_results_are_copies() -> None:
         ({"batch_size": 0}, "batch_size = 0"),
         ({"algorithm": "alphabeta"}, "must be gumbel or puct"),
         ({"q_normalization": "none"}, "must be tree or siblings"),
+        ({"backup": "median"}, "must be mean or max"),
     ],
 )
 def test_wrong_settings_are_named(options: dict[str, Any], message: str) -> None:

@@ -50,6 +50,7 @@ COMMON: dict[str, Any] = {
     "num_simulations": st.integers(1, 40),
     "mask_interior": st.booleans(),
     "discount": st.sampled_from([1.0, 0.9, -1.0]),
+    "backup": st.sampled_from(["mean", "max"]),
 }
 RULES = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -78,8 +79,9 @@ def test_puct_equals_reference(**chosen: Any) -> None:
     assume(compare(algorithm="puct", **chosen))
 
 
+@pytest.mark.parametrize("backup", ["mean", "max"])
 @pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
-def test_search_past_the_end_equals_reference(algorithm: str) -> None:
-    options = {"algorithm": algorithm, "num_simulations": 100}
+def test_search_past_the_end_equals_reference(algorithm: str, backup: str) -> None:
+    options = {"algorithm": algorithm, "backup": backup, "num_simulations": 100}
     compared = [compare(seed, 3, 1.0, 1.0, 1.0, **options) for seed in range(20)]
     assert sum(compared) >= 10

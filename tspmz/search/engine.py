@@ -44,6 +44,8 @@ class BatchedSearch:
         dirichlet_fraction: share of the root noise in the prior (PUCT).
         q_normalization: range that brings Q to [0, 1] (PUCT): "tree", all Q values seen in the tree (MuZero, appendix
             B, eq. 5), or "siblings", the node's value and its children's Q values (as mctx does).
+        backup: what a node is worth: "mean" of all values backed up through it (MuZero, appendix B, eq. 4), or "max",
+            the Q value of its best child so far, its own raw value while it has none (one step of value iteration).
 
     Raises:
         ValueError: an argument out of range.
@@ -68,6 +70,7 @@ class BatchedSearch:
         dirichlet_alpha: float = 0.3,
         dirichlet_fraction: float = 0.25,
         q_normalization: Literal["tree", "siblings"] | str = "tree",
+        backup: Literal["mean", "max"] | str = "mean",
     ) -> None:
         counts = {
             "batch_size": batch_size,
@@ -82,6 +85,8 @@ class BatchedSearch:
             raise ValueError(f"algorithm = {algorithm!r}: must be gumbel or puct")
         if q_normalization not in ("tree", "siblings"):
             raise ValueError(f"q_normalization = {q_normalization!r}: must be tree or siblings")
+        if backup not in ("mean", "max"):
+            raise ValueError(f"backup = {backup!r}: must be mean or max")
         self.batch_size = batch_size
         self.num_actions = num_actions
         self.num_simulations = num_simulations
@@ -101,8 +106,14 @@ class BatchedSearch:
             pb_c_base=pb_c_base,
             dirichlet_fraction=dirichlet_fraction,
             q_normalization=q_normalization,
+            backup=backup,
         )
         self._tree = allocate_tree(batch_size, num_actions, num_simulations)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all trees in bytes; it grows with S times the batch size."""
+        return sum(array.nbytes for array in self._tree)
 
     def run(
         self,
@@ -118,8 +129,9 @@ class BatchedSearch:
         `recurrent_fn(parents, actions, node, legal_actions)` is called once per simulation for the whole batch. Row b
         applies `actions[b]` to the state of node `parents[b]`; the caller keeps the new state under the index `node`
         (1 .. S; the root is 0). `legal_actions[b]` is the legal set of the new state: empty at a terminal node, and the
-        root's where `mask_interior` is off. A row that reached a terminal node again asks for the edge to it once more,
-        and its answer is ignored. The three arrays are overwritten by the next simulation.
+        root's where `mask_interior` is off. A model that knows the rules may answer with the legal actions itself; they
+        then hold instead. A row that reached a terminal node again asks for the edge to it once more, and its answer is
+        ignored. The three arrays are overwritten by the next simulation.
 
         Args:
             root: the network's outputs of the roots.
@@ -183,7 +195,10 @@ class BatchedSearch:
             rewards = _checked("rewards", output.rewards, np.float32, vector)
             values = _checked("values", output.values, np.float32, vector)
             logits = _checked("policy_logits", output.policy_logits, np.float32, matrix)
-            simulate.advance(tree, self._settings, rewards, values, logits, simulation)
+            if output.legal_actions is not None:
+                tree.leaf_legal[:] = _checked("legal_actions", output.legal_actions, np.bool_, matrix)
+            masked = self._settings.mask_interior or output.legal_actions is not None
+            simulate.advance(tree, self._settings, rewards, values, logits, masked, simulation)
         return self._result(uniforms if temperature > 0.0 else None, temperature)
 
     def grown_tree(self, row: int) -> NDArray[np.void]:

@@ -64,6 +64,17 @@ def completed_qvalues(tree: Tree, settings: Settings, b: int, node: int) -> tupl
 
 
 @inner
+def best_qvalue(tree: Tree, b: int, node: int) -> np.float32:
+    """Largest Q value of a node's children, of which there is at least one."""
+    child = tree.nodes[b, node].first_child
+    best = tree.nodes[b, child].qvalue
+    while child != UNVISITED:
+        best = max(best, tree.nodes[b, child].qvalue)
+        child = tree.nodes[b, child].next_sibling
+    return best
+
+
+@inner
 def sibling_range(tree: Tree, b: int, node: int) -> tuple[np.float32, np.float32]:
     """Smallest and largest of a node's value and its children's Q values (mctx's normalization for PUCT)."""
     low = tree.nodes[b, node].value

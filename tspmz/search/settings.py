@@ -26,6 +26,7 @@ class Settings(NamedTuple):
     maxvisit_init: np.float32
     rescale_values: bool
     tree_range: bool
+    max_backup: bool
     dirichlet_fraction: np.float32
     considered_visits: Int32
     exploration: Float32
@@ -57,6 +58,7 @@ def make_settings(
     pb_c_base: float,
     dirichlet_fraction: float,
     q_normalization: str,
+    backup: str,
 ) -> Settings:
     """Settings for the kernels; arguments as in `BatchedSearch`."""
     return Settings(
@@ -67,6 +69,7 @@ def make_settings(
         maxvisit_init=np.float32(maxvisit_init),
         rescale_values=bool(rescale_values),
         tree_range=q_normalization == "tree",
+        max_backup=backup == "max",
         dirichlet_fraction=np.float32(dirichlet_fraction),
         considered_visits=considered_visits_table(min(max_considered_actions, num_actions), num_simulations),
         exploration=exploration_table(num_simulations, pb_c_init, pb_c_base),

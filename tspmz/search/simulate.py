@@ -8,7 +8,7 @@ import numpy as np
 
 from tspmz.search.compiled import inner, kernel
 from tspmz.search.numerics import clip_logit, exp32, row_argmax, row_logsumexp
-from tspmz.search.qtransforms import completed_qvalues
+from tspmz.search.qtransforms import best_qvalue, completed_qvalues
 from tspmz.search.selection import refresh_open, select_gumbel_interior, select_gumbel_root, select_puct
 from tspmz.search.settings import Settings
 from tspmz.search.tree import CLOSED_LOGIT, NO_ACTION, NO_PARENT, ROOT, STALE, UNVISITED, Tree
@@ -144,12 +144,16 @@ def _num_considered(tree: Tree, settings: Settings, b: int) -> int:
 
 @inner
 def _expand(
-    tree: Tree, settings: Settings, b: int, node: int, reward: np.float32, value: np.float32, logits: Float32
-) -> None:
+    tree: Tree, settings: Settings, b: int, node: int, reward: np.float32, value: np.float32, logits: Float32,
+    masked: bool,
+) -> None:  # fmt: skip
     """Hang a new node below the selected edge; its actions stay unranked until a simulation comes by."""
     parent = tree.leaf_parents[b]
     action = tree.leaf_actions[b]
-    terminal = settings.mask_interior and tree.searches[b].leaf_depth == tree.searches[b].num_legal
+    terminal = masked
+    if masked:
+        for a in range(logits.shape[1]):
+            terminal = terminal and not tree.leaf_legal[b, a]
     _write_node(tree, b, node, parent, action, _ZERO if terminal else value)
     tree.nodes[b, node].reward = reward
     logit = tree.open_logits[b, parent, action]
@@ -160,7 +164,7 @@ def _expand(
     tree.nodes[b, parent].first_child = node
     tree.open_logits[b, parent, action] = CLOSED_LOGIT
     tree.nodes[b, parent].best_open = STALE
-    if settings.mask_interior:
+    if masked:
         for a in range(logits.shape[1]):
             x = clip_logit(logits[b, a])
             tree.open_logits[b, node, a] = x if tree.leaf_legal[b, a] else CLOSED_LOGIT
@@ -171,7 +175,7 @@ def _expand(
 
 @inner
 def _backward(tree: Tree, settings: Settings, b: int, leaf: int) -> None:
-    """Add the leaf's value, discounted and with the rewards on the way, to the mean of each node above it."""
+    """Bring the leaf's value, discounted and with the rewards on the way, into the value of each node above it."""
     value = tree.nodes[b, leaf].raw_value
     node = leaf
     while node != ROOT:
@@ -181,14 +185,17 @@ def _backward(tree: Tree, settings: Settings, b: int, leaf: int) -> None:
         tree.searches[b].q_min = min(tree.searches[b].q_min, q)
         tree.searches[b].q_max = max(tree.searches[b].q_max, q)
         node = tree.nodes[b, node].parent
-        count = np.float32(tree.nodes[b, node].visits)
-        tree.nodes[b, node].value = (tree.nodes[b, node].value * count + value) / (count + np.float32(1.0))
+        if settings.max_backup:
+            tree.nodes[b, node].value = best_qvalue(tree, b, node)
+        else:
+            count = np.float32(tree.nodes[b, node].visits)
+            tree.nodes[b, node].value = (tree.nodes[b, node].value * count + value) / (count + np.float32(1.0))
         tree.nodes[b, node].visits += 1
 
 
 @kernel
 def advance(
-    tree: Tree, settings: Settings, rewards: Float32, values: Float32, logits: Float32, simulation: int
+    tree: Tree, settings: Settings, rewards: Float32, values: Float32, logits: Float32, masked: bool, simulation: int
 ) -> None:
     """Finish one simulation with the network's outputs and select the leaves of the next, if there is one.
 
@@ -196,6 +203,7 @@ def advance(
         rewards: `[B]` float32.
         values: `[B]` float32.
         logits: `[B, N]` float32.
+        masked: `tree.leaf_legal` holds the legal actions of the leaves; else nothing is illegal there.
         simulation: 0 .. S - 1.
     """
     last = simulation + 1 == settings.considered_visits.shape[1]
@@ -203,7 +211,7 @@ def advance(
         leaf = tree.searches[b].leaf_node
         if leaf == UNVISITED:
             leaf = simulation + 1
-            _expand(tree, settings, b, leaf, rewards[b], values[b], logits)
+            _expand(tree, settings, b, leaf, rewards[b], values[b], logits, masked)
         else:
             tree.nodes[b, leaf].visits += 1
         _backward(tree, settings, b, leaf)

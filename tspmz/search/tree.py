@@ -46,7 +46,8 @@ NODE = np.dtype(
 - first_child: node, `UNVISITED` at a leaf. next_sibling: node, `UNVISITED` at the last.
 - best_open: open action with the largest logit (the lowest of equals); `NO_ACTION` when all are visited, `STALE` when
   not known yet. best_open_logit: its logit.
-- value: mean of the raw value and of all values backed up through the node. raw_value: the network's.
+- value: mean of the raw value and of all values backed up through the node; with maximal back-up the largest qvalue of
+  its children, the raw value while it has none. raw_value: the network's.
 - reward: received on the edge. qvalue: `reward + discount * value`, seen from the parent.
 - prior: the parent's prior probability of the edge. logit: the parent's logit of it (with Gumbel noise below the root).
 - open_logsumexp: over the open actions' logits. logsumexp: over all legal actions' logits.
@@ -65,7 +66,7 @@ SEARCH = np.dtype(
 )
 """What is known once per tree.
 
-- num_legal: legal actions of the root, hence the depth of terminal nodes with exact masks.
+- num_legal: legal actions of the root.
 - depth_sum: sum over simulations of the depth they reached.
 - leaf_node: of the current simulation: `UNVISITED` for a new node, or the terminal node that was reached again.
 - leaf_depth: depth of that node.
