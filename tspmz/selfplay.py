@@ -7,11 +7,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from tspmz.network.inference import SearchModel
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env, generators
-from tspmz.types import Float32, Group, Int64
+from tspmz.types import Bool, Float32, Group, Int64, RecurrentOutput, RootOutput
 
 
 class StageClock(Protocol):
@@ -19,6 +18,19 @@ class StageClock(Protocol):
 
     def add(self, name: str, value: float) -> None:
         """Add `value` to the named column."""
+
+
+class Model(Protocol):
+    """What a search plans with: learned (`network.inference.SearchModel`) or true (`tsp.dynamics.TrueDynamics`)."""
+
+    def encode(self, coordinates: Float32) -> None:
+        """Take in the instances `[I, N, 2]` that the next calls are about."""
+
+    def initial(self, first: Int64, current: Int64, legal_actions: Bool) -> RootOutput:
+        """Roots at true states: `first`, `current` `[I, G]`, `legal_actions [I, G, N]`."""
+
+    def recurrent(self, parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:
+        """One action from a node of each tree, as `BatchedSearch.run` asks for it."""
 
 
 class Play(NamedTuple):
@@ -44,7 +56,7 @@ class Play(NamedTuple):
 
 
 def play(
-    model: SearchModel,
+    model: Model,
     search: BatchedSearch,
     coordinates: Float32,
     starts: Int64,
@@ -59,7 +71,7 @@ def play(
     """Play every episode to its end with the searched moves.
 
     Args:
-        model: the network, with room for the search's nodes.
+        model: what the search plans with, with room for its nodes.
         search: of batch size I * G.
         coordinates: `[I, N, 2]` float32 in the unit square.
         starts: `[I, G]` int64.
@@ -165,7 +177,7 @@ class GroupSource(NamedTuple):
 
 
 def play_groups(
-    model: SearchModel,
+    model: Model,
     search: BatchedSearch,
     source: GroupSource,
     first_group_id: int,

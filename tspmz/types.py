@@ -126,8 +126,8 @@ class SearchResult(NamedTuple):
         action_weights: `[B, N]` float32, the policy target: normalised visit counts (PUCT) or the improved policy
             (Gumbel); rows sum to 1, zero on illegal actions.
         visit_counts: `[B, N]` int32 of the root's children.
-        root_values: `[B]` float32, value of the root: the mean over its simulations, or the Q value of its best child
-            (maximal back-up).
+        root_values: `[B]` float32, value of the root: the mean over its simulations, or its largest Q value (maximal
+            back-up).
         qvalues: `[B, N]` float32 of the root's children, 0 where unvisited.
         depths: `[B]` float32, mean depth of the expanded leaves (a child of the root has depth 1).
     """

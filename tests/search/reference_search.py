@@ -85,7 +85,9 @@ class ReferenceSearch:
 
     def value(self, node: dict[str, Any]) -> float:
         if self.s["backup"] == "max":
-            return max(map(self.q, node["children"].values()), default=node["raw"])
+            untried = len(node["children"]) < node["legal"].sum()
+            known = [self.q(child) for child in node["children"].values()]
+            return max(known + [node["raw"]] * int(untried or not known))
         return node["total"] / node["count"]
 
     def visits(self, node: dict[str, Any]) -> np.ndarray:

@@ -28,6 +28,10 @@ class SearchConfig:
     rescale_values: bool = setting(False, "completed Q values are min-max scaled to [0, 1] before value_scale")
     pb_c_init: float = setting(1.25, "PUCT exploration c1", low=0.0, high=100.0, source="MuZero, appendix B, eq. 2")
     pb_c_base: float = setting(19652.0, "PUCT exploration c2", low=1.0, high=1e9, source="MuZero, appendix B, eq. 2")
+    backup: str = setting(
+        "mean", "what a tree node is worth: the mean of all values backed up through it, or its largest Q value, with "
+        "its own value for the actions not tried yet", choices=("mean", "max"), source="MuZero, appendix B, eq. 4 (mean)",
+    )  # fmt: skip
     dirichlet_alpha: float = setting(
         0.3, "concentration of the root noise (PUCT)", low=1e-3, high=100.0, source="AlphaZero, methods"
     )

@@ -45,7 +45,7 @@ class BatchedSearch:
         q_normalization: range that brings Q to [0, 1] (PUCT): "tree", all Q values seen in the tree (MuZero, appendix
             B, eq. 5), or "siblings", the node's value and its children's Q values (as mctx does).
         backup: what a node is worth: "mean" of all values backed up through it (MuZero, appendix B, eq. 4), or "max",
-            the Q value of its best child so far, its own raw value while it has none (one step of value iteration).
+            its largest Q value, its own raw value standing for the actions not tried yet (one step of value iteration).
 
     Raises:
         ValueError: an argument out of range.

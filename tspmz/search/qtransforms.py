@@ -65,9 +65,11 @@ def completed_qvalues(tree: Tree, settings: Settings, b: int, node: int) -> tupl
 
 @inner
 def best_qvalue(tree: Tree, b: int, node: int) -> np.float32:
-    """Largest Q value of a node's children, of which there is at least one."""
+    """Largest Q value of a node with at least one child; the raw value stands for all its open actions."""
     child = tree.nodes[b, node].first_child
     best = tree.nodes[b, child].qvalue
+    if tree.nodes[b, node].best_open != NO_ACTION:
+        best = max(best, tree.nodes[b, node].raw_value)
     while child != UNVISITED:
         best = max(best, tree.nodes[b, child].qvalue)
         child = tree.nodes[b, child].next_sibling

@@ -186,6 +186,8 @@ def _backward(tree: Tree, settings: Settings, b: int, leaf: int) -> None:
         tree.searches[b].q_max = max(tree.searches[b].q_max, q)
         node = tree.nodes[b, node].parent
         if settings.max_backup:
+            if tree.nodes[b, node].best_open == STALE:
+                refresh_open(tree, settings, b, node)
             tree.nodes[b, node].value = best_qvalue(tree, b, node)
         else:
             count = np.float32(tree.nodes[b, node].visits)

@@ -47,7 +47,7 @@ NODE = np.dtype(
 - best_open: open action with the largest logit (the lowest of equals); `NO_ACTION` when all are visited, `STALE` when
   not known yet. best_open_logit: its logit.
 - value: mean of the raw value and of all values backed up through the node; with maximal back-up the largest qvalue of
-  its children, the raw value while it has none. raw_value: the network's.
+  its children, among them the raw value for its open actions. raw_value: the network's.
 - reward: received on the edge. qvalue: `reward + discount * value`, seen from the parent.
 - prior: the parent's prior probability of the edge. logit: the parent's logit of it (with Gumbel noise below the root).
 - open_logsumexp: over the open actions' logits. logsumexp: over all legal actions' logits.

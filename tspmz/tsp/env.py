@@ -48,6 +48,15 @@ class TimeStep(NamedTuple):
 
 
 @njit(cache=True)
+def move_length(points, first, current, city, last):  # type: ignore[no-untyped-def]
+    """Length that a move adds, float64, with the closing edge where it is the last; numba only, unchecked."""
+    added = edge_length(points, current, city)
+    if last:
+        added += edge_length(points, city, first)
+    return added
+
+
+@njit(cache=True)
 def _advance(coordinates, first, current, visited, actions, last, rewards):  # type: ignore[no-untyped-def]
     """Mark `actions` in `visited` and fill `rewards`; flat index of the first illegal action, -1 if none."""
     num_instances, num_episodes, num_cities = visited.shape
@@ -58,10 +67,7 @@ def _advance(coordinates, first, current, visited, actions, last, rewards):  # t
             if city < 0 or city >= num_cities or visited[i, g, city]:
                 return i * num_episodes + g
             visited[i, g, city] = True
-            added = edge_length(points, current[i, g], city)
-            if last:
-                added += edge_length(points, city, first[i, g])
-            rewards[i, g] = -added
+            rewards[i, g] = -move_length(points, first[i, g], current[i, g], city, last)
     return -1
 
 

@@ -51,6 +51,19 @@ def _tour_lengths(coordinates, tours, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def nearest_unvisited(coordinates, visited, current):  # type: ignore[no-untyped-def]
+    """The city nearest to `current` among those not `visited` (the lowest index of equals), -1 if none; numba only."""
+    nearest = -1
+    shortest = np.inf
+    for city in range(len(visited)):
+        if not visited[city]:
+            length = edge_length(coordinates, current, city)
+            if length < shortest:
+                nearest, shortest = city, length
+    return nearest
+
+
+@njit(cache=True)
 def _nearest_neighbor(coordinates, starts, out):  # type: ignore[no-untyped-def]
     num_instances, num_tours, num_cities = out.shape
     for i in range(num_instances):
@@ -60,14 +73,7 @@ def _nearest_neighbor(coordinates, starts, out):  # type: ignore[no-untyped-def]
             for t in range(num_cities):
                 out[i, g, t] = current
                 visited[current] = True
-                nearest = -1
-                shortest = np.inf
-                for city in range(num_cities):
-                    if not visited[city]:
-                        length = edge_length(coordinates[i], current, city)
-                        if length < shortest:
-                            nearest, shortest = city, length
-                current = nearest
+                current = nearest_unvisited(coordinates[i], visited, current)
 
 
 @njit(cache=True)

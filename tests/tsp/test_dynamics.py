@@ -1,0 +1,217 @@
+"""The environment as the model of a search: true states at every node, and the tours found there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tspmz.search import BatchedSearch
+from tspmz.tsp import env
+from tspmz.tsp.dynamics import TrueDynamics
+from tspmz.tsp.generators import uniform_instances
+from tspmz.tsp.reference import solve_exact
+from tspmz.tsp.tours import is_permutation, tour_lengths
+from tspmz.types import RootOutput
+
+# Cities on the corners of a rectangle, in order: sides 0.3, 0.4, 0.3, 0.4, diagonals 0.5.
+RECTANGLE = np.array([[[0.0, 0.0], [0.3, 0.0], [0.3, 0.4], [0.0, 0.4]]], np.float32)
+
+
+class Watched(TrueDynamics):
+    """Keeps what every node of every tree was asked and answered: `(path, output row)`."""
+
+    def initial(self, first: Any, current: Any, legal_actions: Any) -> RootOutput:
+        self.paths: dict[int, list[tuple[int, ...]]] = {0: [()] * first.size}
+        self.answers: list[tuple[int, tuple[int, ...], float, float, np.ndarray]] = []
+        return super().initial(first, current, legal_actions)
+
+    def recurrent(self, parents: Any, actions: Any, node: int, legal_actions: Any) -> Any:
+        output = super().recurrent(parents, actions, node, legal_actions)
+        pairs = enumerate(zip(parents, actions, strict=True))
+        self.paths[node] = [(*self.paths[int(parent)][b], int(action)) for b, (parent, action) in pairs]
+        for b, path in enumerate(self.paths[node]):
+            self.answers.append((b, path, output.rewards[b], output.values[b], output.legal_actions[b]))
+        return output
+
+
+def search_of(trees: int, num_cities: int, simulations: int, **settings: Any) -> BatchedSearch:
+    chosen = {"algorithm": "puct", "backup": "max", "max_considered_actions": num_cities} | settings
+    return BatchedSearch(trees, num_cities, num_simulations=simulations, **chosen)
+
+
+def play_out(model: TrueDynamics, search: BatchedSearch, points: np.ndarray, starts: np.ndarray) -> Any:
+    """Search at each move, as `selfplay.play` does; the tours found and those played."""
+    state = env.reset(points, starts)
+    tours = [starts]
+    model.encode(points)
+    for _ in range(points.shape[1] - 2):
+        root = model.initial(state.first, state.current, env.legal_actions(state))
+        result = search.run(root, model.recurrent, np.random.default_rng(0), temperature=0.0, noise=False)
+        state, _ = env.step(state, result.actions.reshape(starts.shape))
+        tours.append(state.current)
+    tours.append(env.legal_actions(state).argmax(axis=-1))
+    return model.found(np.stack(tours, axis=-1))
+
+
+def left_by_nearest(points: np.ndarray, first: int, path: list[int]) -> float:
+    """Length from the end of `path` home, always to the nearest city: the slow way."""
+    left, here, length = set(range(len(points))) - set(path), path[-1], 0.0
+    exact = points.astype(np.float64)
+    if not left:
+        return 0.0
+    while left:
+        city = min(left, key=lambda c: (np.linalg.norm(exact[here] - exact[c]), c))
+        length += float(np.linalg.norm(exact[here] - exact[city]))
+        left.remove(city)
+        here = city
+    return length + float(np.linalg.norm(exact[here] - exact[first]))
+
+
+def test_rewards_values_and_legal_actions_are_those_of_the_environment() -> None:
+    points = uniform_instances(np.random.default_rng(0), 2, 6)
+    starts = np.array([[0, 3], [5, 1]])
+    state = env.reset(points, starts)
+    second = np.array([[2, 4], [1, 0]])
+    state, _ = env.step(state, second)
+    model = Watched(None, 61, "nearest_neighbor")
+    model.encode(points)
+    model.initial(*(env.reset(points, starts)[i] for i in (1, 2)), env.legal_actions(env.reset(points, starts)))
+    root = model.initial(state.first, state.current, env.legal_actions(state))
+    search_of(4, 6, 60).run(root, model.recurrent, np.random.default_rng(0))
+    assert {len(path) for _, path, *_ in model.answers} == {1, 2, 3, 4}
+    for b, path, reward, value, legal in model.answers:
+        i, g = divmod(b, 2)
+        at = env.TSPState(points[i : i + 1], *(x[i : i + 1, g : g + 1] for x in state[1:4]), state.step)
+        for city in path:
+            at, step = env.step(at, np.array([[city]]))
+        assert reward == step.rewards[0, 0]
+        np.testing.assert_array_equal(legal, env.legal_actions(at)[0, 0])
+        whole = [starts[i, g], second[i, g], *path]
+        assert value == pytest.approx(-left_by_nearest(points[i], starts[i, g], whole), abs=1e-6)
+
+
+def test_values_on_a_rectangle_by_hand() -> None:
+    model = TrueDynamics(None, 2, "nearest_neighbor")
+    state = env.reset(RECTANGLE, np.array([[0]]))
+    model.encode(RECTANGLE)
+    root = model.initial(state.first, state.current, env.legal_actions(state))
+    assert root.values[0] == pytest.approx(-1.4)  # 0 1 2 3 and home
+    output = model.recurrent(np.array([0]), np.array([2]), 1, env.legal_actions(state)[0])
+    assert output.rewards[0] == pytest.approx(-0.5)
+    assert output.values[0] == pytest.approx(-(0.3 + 0.5 + 0.3))  # from 2 to 3, 1 and home
+    assert output.legal_actions.tolist() == [[False, True, False, True]]
+    assert (output.policy_logits == 0.0).all()
+    found = model.found(np.array([[[0, 2, 1, 3]]]))
+    assert found.lengths[0, 0] == pytest.approx(1.4)
+    assert found.tours[0, 0].tolist() == [0, 1, 2, 3]
+    assert found.played_lengths[0, 0] == pytest.approx(0.5 + 0.4 + 0.5 + 0.4)
+
+
+@pytest.mark.parametrize("algorithm", ["puct", "gumbel"])
+@pytest.mark.parametrize("backup", ["mean", "max"])
+@pytest.mark.parametrize("leaf_values", ["nearest_neighbor", "zero"])
+def test_the_optimum_of_small_instances_is_found(algorithm: str, backup: str, leaf_values: str) -> None:
+    points = uniform_instances(np.random.default_rng(1), 6, 6)
+    starts = np.tile([0, 2], (6, 1))
+    model = TrueDynamics(None, 2001, leaf_values)
+    found = play_out(model, search_of(12, 6, 2000, algorithm=algorithm, backup=backup), points, starts)
+    optimum = solve_exact(points)[1]
+    np.testing.assert_allclose(found.lengths, np.tile(optimum[:, None], 2), rtol=1e-9)
+    assert is_permutation(found.tours).all()
+    np.testing.assert_array_equal(found.tours[:, :, 0], starts)
+    np.testing.assert_allclose(found.lengths, tour_lengths(points, found.tours), rtol=1e-12)
+    if backup == "max":  # the whole tree below the root fits: its best path is played
+        np.testing.assert_allclose(found.played_lengths, found.lengths, rtol=1e-6)
+
+
+def test_record_falls_to_the_best_length() -> None:
+    points = uniform_instances(np.random.default_rng(2), 4, 9)
+    starts = np.zeros((4, 1), np.int64)
+    found = play_out(TrueDynamics(None, 41, "zero"), search_of(4, 9, 40), points, starts)
+    assert found.simulations[0] == 1
+    assert found.simulations[-1] == 40 * 7
+    assert (np.diff(found.simulations) > 0).all()
+    assert found.best_lengths.shape == (len(found.simulations), 4, 1)
+    assert np.isinf(found.best_lengths[0]).all()  # no episode ends after one move
+    assert np.isfinite(found.best_lengths[-1]).all()
+    pairs = zip(found.best_lengths[:-1], found.best_lengths[1:], strict=True)
+    assert all((later <= earlier).all() for earlier, later in pairs)
+    assert (found.lengths <= found.best_lengths[-1] + 1e-12).all()
+    assert (found.lengths <= found.played_lengths).all()
+
+
+def test_next_instances_start_anew() -> None:
+    points = uniform_instances(np.random.default_rng(3), 2, 7)
+    model, search = TrueDynamics(None, 31, "nearest_neighbor"), search_of(1, 7, 30)
+    starts = np.zeros((1, 1), np.int64)
+    rows = [play_out(model, search, points[i : i + 1], starts) for i in (0, 1, 0)]
+    np.testing.assert_array_equal(rows[0].tours, rows[2].tours)
+    np.testing.assert_array_equal(rows[0].best_lengths, rows[2].best_lengths)
+    assert rows[0].lengths[0, 0] != rows[1].lengths[0, 0]
+
+
+class AskedPrior:
+    """Likes high numbers, and keeps the states that it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.encoded = 0
+
+    def encode(self, coordinates: np.ndarray) -> None:
+        self.encoded += 1
+
+    def initial(self, first: np.ndarray, current: np.ndarray, legal_actions: np.ndarray) -> RootOutput:
+        self.asked.append((first.copy(), current.copy(), legal_actions.copy()))
+        flat = legal_actions.reshape(-1, legal_actions.shape[-1])
+        logits = np.tile(np.arange(flat.shape[1], dtype=np.float32), (len(flat), 1))
+        return RootOutput(logits, flat.sum(axis=1).astype(np.float32), flat)
+
+
+def test_prior_judges_the_true_states() -> None:
+    points = uniform_instances(np.random.default_rng(4), 3, 6)
+    prior = AskedPrior()
+    model = Watched(prior, 21, "network")
+    state = env.reset(points, np.array([[0], [1], [2]]))
+    model.encode(points)
+    root = model.initial(state.first, state.current, env.legal_actions(state))
+    assert prior.encoded == 1
+    np.testing.assert_array_equal(root.values, [5.0, 5.0, 5.0])
+    search_of(3, 6, 20).run(root, model.recurrent, np.random.default_rng(0), noise=False)
+    assert len(prior.asked) == 21
+    for node, (first, current, legal) in enumerate(prior.asked):
+        np.testing.assert_array_equal(first, state.first)
+        for b, path in enumerate(model.paths[node]):
+            assert current[b, 0] == (path[-1] if path else b)
+            np.testing.assert_array_equal(np.flatnonzero(~legal[b, 0]), sorted({b, *path}))
+    assert [path[0] for _, path, *_ in model.answers[:3]] == [5, 5, 5]
+
+
+def test_prior_and_rollouts_go_together() -> None:
+    model = TrueDynamics(AskedPrior(), 2, "nearest_neighbor")
+    state = env.reset(RECTANGLE, np.array([[0]]))
+    model.encode(RECTANGLE)
+    root = model.initial(state.first, state.current, env.legal_actions(state))
+    assert root.values[0] == pytest.approx(-1.4)
+    assert root.policy_logits[0].tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_memory_is_what_it_says() -> None:
+    points = uniform_instances(np.random.default_rng(5), 2, 30)
+    model = TrueDynamics(None, 1001, "zero")
+    state = env.reset(points, np.zeros((2, 3), np.int64))
+    model.encode(points)
+    model.initial(state.first, state.current, env.legal_actions(state))
+    held = sum(array.nbytes for array in vars(model).values() if isinstance(array, np.ndarray))
+    stated = TrueDynamics.bytes_per_node(30) * 1001 * 6
+    assert stated <= held <= 1.1 * stated
+
+
+@pytest.mark.parametrize(
+    ("prior", "leaf_values", "message"),
+    [(None, "best", "leaf_values = 'best': must be one of"), (None, "network", "needs a network")],
+)
+def test_wrong_arguments_are_named(prior: Any, leaf_values: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrueDynamics(prior, 2, leaf_values)

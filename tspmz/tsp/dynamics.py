@@ -1,0 +1,240 @@
+"""The environment as the model of a tree search: a node's state is a true state, its reward and legal actions exact."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numba import njit
+
+from tspmz.tsp.env import move_length
+from tspmz.tsp.tours import edge_length, nearest_unvisited, tour_lengths
+from tspmz.types import Bool, Float32, Float64, Int64, RecurrentOutput, RootOutput
+
+LEAF_VALUES = ("network", "nearest_neighbor", "zero")
+
+_MARKS = 200
+_BYTES_PER_NODE = 4 + 4 + 8
+
+
+class Prior(Protocol):
+    """What judges true states (`network.inference.SearchModel` does)."""
+
+    def encode(self, coordinates: Float32) -> None:
+        """Take in the instances `[I, N, 2]` that the next calls are about."""
+
+    def initial(self, first: Int64, current: Int64, legal_actions: Bool) -> RootOutput:
+        """Policy and value of the states `first`, `current` `[I, G]`, `legal_actions [I, G, N]`."""
+
+
+class FoundTours(NamedTuple):
+    """The best tours that searches came across, and when.
+
+    A simulation finds a tour when it reaches the end of an episode, or with `nearest_neighbor` leaf values any state,
+    from where that rule completes the tour. The tour that was played in the end counts too.
+
+    Attributes:
+        tours: `[I, G, N]` int64, the best found.
+        lengths: `[I, G]` float64 of `tours`.
+        played_lengths: `[I, G]` float64 of the tours that the chosen moves made.
+        simulations: `[R]` int64, numbers of simulations of one episode, over all its moves so far.
+        best_lengths: `[R, I, G]` float64, best length found by then; infinite before the first.
+    """
+
+    tours: Int64
+    lengths: Float64
+    played_lengths: Float64
+    simulations: Int64
+    best_lengths: Float64
+
+
+@njit(cache=True)
+def _follow(coordinates, first, current, visited, lengths, origins, parents, actions, node, rewards, legal):  # type: ignore[no-untyped-def]
+    """Write the states behind `actions` from the nodes `parents` as `node`; fill `rewards` and `legal`."""
+    num_trees, num_cities = legal.shape
+    episodes = num_trees // len(coordinates)
+    for b in range(num_trees):
+        parent, city = parents[b], actions[b]
+        left = 0
+        for a in range(num_cities):
+            seen = visited[parent, b, a] or a == city
+            visited[node, b, a] = seen
+            legal[b, a] = not seen
+            left += not seen
+        added = move_length(coordinates[b // episodes], first[b], current[parent, b], city, left == 0)
+        rewards[b] = -added
+        lengths[node, b] = lengths[parent, b] + added
+        current[node, b] = city
+        origins[node, b] = parent
+
+
+@njit(cache=True)
+def _finish_nearest(points, first, current, seen, tour):  # type: ignore[no-untyped-def]
+    """Length from `current` home over all unseen cities, each time to the nearest; they become the end of `tour`."""
+    left = 0
+    for city in range(len(seen)):
+        left += not seen[city]
+    length = 0.0
+    for t in range(len(seen) - left, len(seen)):
+        city = nearest_unvisited(points, seen, current)
+        length += edge_length(points, current, city)
+        seen[city] = True
+        tour[t] = city
+        current = city
+    return length + edge_length(points, current, first) if left else length
+
+
+@njit(cache=True)
+def _evaluate(  # type: ignore[no-untyped-def]
+    coordinates, first, current, visited, lengths, origins, node, played, complete, values, best_lengths, best_tours
+):
+    """Note the tours found at `node`: finished ones, with `complete` all, whose `values` are filled then."""
+    num_trees, num_cities = best_tours.shape
+    episodes = num_trees // len(coordinates)
+    seen = np.empty(num_cities, np.bool_)
+    tour = np.empty(num_cities, np.int64)
+    for b in range(num_trees):
+        size = 0
+        for city in range(num_cities):
+            seen[city] = visited[node, b, city]
+            size += seen[city]
+        if size < num_cities and not complete:
+            continue
+        rest = _finish_nearest(coordinates[b // episodes], first[b], current[node, b], seen, tour)
+        if complete:
+            values[b] = -rest
+        if lengths[node, b] + rest < best_lengths[b]:
+            best_lengths[b] = lengths[node, b] + rest
+            place, at = size - 1, node
+            while at != 0:
+                tour[place] = current[at, b]
+                place -= 1
+                at = origins[at, b]
+            tour[: place + 1] = played[b, : place + 1]
+            best_tours[b] = tour
+
+
+class TrueDynamics:
+    """True states at the nodes of B = I * G trees, and the tours found there; a model like `SearchModel`.
+
+    Memory: `bytes_per_node` for each node of each tree.
+
+    Args:
+        prior: gives the policy of true states; None = uniform.
+        num_nodes: nodes of a tree, simulations + 1.
+        leaf_values: what a new node is worth: "network", the prior's value; "nearest_neighbor", minus the length that
+            is left when the tour is completed by always going to the nearest city; or "zero".
+
+    Raises:
+        ValueError: `leaf_values` unknown, or "network" without a prior.
+    """
+
+    def __init__(
+        self, prior: Prior | None, num_nodes: int, leaf_values: Literal["network", "nearest_neighbor", "zero"] | str
+    ) -> None:
+        if leaf_values not in LEAF_VALUES:
+            raise ValueError(f"leaf_values = {leaf_values!r}: must be one of {', '.join(LEAF_VALUES)}")
+        if leaf_values == "network" and prior is None:
+            raise ValueError("leaf_values = 'network': needs a network; without one take nearest_neighbor or zero")
+        self._prior = prior
+        self._num_nodes = num_nodes
+        self._leaf_values = leaf_values
+        self._coordinates = np.zeros((0, 0, 2), np.float32)
+        self._shape = (0, 0)
+        self._marks = np.zeros(0, np.int64)
+
+    @staticmethod
+    def bytes_per_node(num_cities: int) -> int:
+        """Memory of one node of one tree."""
+        return _BYTES_PER_NODE + num_cities
+
+    def encode(self, coordinates: Float32) -> None:
+        """Take in the instances `[I, N, 2]` that the next episodes are about."""
+        self._coordinates = np.ascontiguousarray(coordinates, np.float32)
+        self._shape = (0, 0)
+        if self._prior is not None:
+            self._prior.encode(self._coordinates)
+
+    def initial(self, first: Int64, current: Int64, legal_actions: Bool) -> RootOutput:
+        """Roots at true states: `first`, `current` `[I, G]`, `legal_actions [I, G, N]`, all after equally many moves.
+
+        The calls after one `encode` follow the same episodes, move by move.
+        """
+        if self._shape != first.shape:
+            self._start(first, legal_actions)
+        moves = int((~legal_actions[0, 0]).sum()) - 1
+        self._played[:, moves] = self._current[0] = current.reshape(-1)
+        self._visited[0] = ~legal_actions.reshape(-1, legal_actions.shape[-1])
+        if moves:
+            before = self._played[:, moves - 1]
+            self._lengths[0] += _edges(self._coordinates, before, self._played[:, moves])
+        output = self._judge(0, legal_actions.reshape(self._visited.shape[1:]))
+        return RootOutput(output.policy_logits, output.values, legal_actions.reshape(self._visited.shape[1:]))
+
+    def recurrent(self, parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:
+        """The states behind `actions [B]` from tree nodes `parents [B]`, stored as `node`; legal actions included."""
+        rewards = np.empty(len(parents), np.float32)
+        legal = np.empty(legal_actions.shape, np.bool_)
+        _follow(
+            self._coordinates, self._first, self._current, self._visited, self._lengths, self._origins,
+            parents, actions, node, rewards, legal,
+        )  # fmt: skip
+        output = self._judge(node, legal)
+        self._simulations += 1
+        if self._noted < len(self._marks) and self._simulations == self._marks[self._noted]:
+            self._history[self._noted] = self._best_lengths
+            self._noted += 1
+        return RecurrentOutput(rewards, output.values, output.policy_logits, legal)
+
+    def found(self, played: Int64) -> FoundTours:
+        """What was found on the way, `played [I, G, N]` being the tours that the chosen moves made."""
+        played_lengths = tour_lengths(self._coordinates, played)
+        tours = self._best_tours.reshape(played.shape).copy()
+        lengths = self._best_lengths.reshape(played_lengths.shape).copy()
+        better = played_lengths < lengths
+        tours[better] = played[better]
+        lengths = tour_lengths(self._coordinates, tours)
+        history = self._history[: self._noted].reshape(self._noted, *self._shape)
+        return FoundTours(tours, lengths, played_lengths, self._marks[: self._noted].copy(), history.copy())
+
+    def _start(self, first: Int64, legal_actions: Bool) -> None:
+        """Memory for trees of this shape, nothing found yet."""
+        trees, num_cities = first.size, legal_actions.shape[-1]
+        self._shape = (first.shape[0], first.shape[1])
+        self._first = first.reshape(-1).copy()
+        self._current = np.zeros((self._num_nodes, trees), np.int32)
+        self._origins = np.zeros((self._num_nodes, trees), np.int32)
+        self._lengths = np.zeros((self._num_nodes, trees), np.float64)
+        self._visited = np.zeros((self._num_nodes, trees, num_cities), np.bool_)
+        self._played = np.zeros((trees, num_cities), np.int64)
+        self._best_lengths = np.full(trees, np.inf)
+        self._best_tours = np.zeros((trees, num_cities), np.int64)
+        self._simulations = 0
+        total = max(1, (self._num_nodes - 1) * (num_cities - 2))
+        self._marks = np.unique(np.geomspace(1, total, _MARKS).round().astype(np.int64))
+        self._history = np.empty((len(self._marks), trees))
+        self._noted = 0
+
+    def _judge(self, node: int, legal: Bool) -> RootOutput:
+        """Policy and value of the states at `node`, `legal [B, N]`; notes the tours found there."""
+        if self._prior is None:
+            policy_logits, values = np.zeros(legal.shape, np.float32), np.zeros(len(legal), np.float32)
+        else:
+            first = self._first.reshape(self._shape)
+            current = self._current[node].astype(np.int64).reshape(self._shape)
+            policy_logits, values, _ = self._prior.initial(first, current, legal.reshape(*self._shape, -1))
+        if self._leaf_values != "network":
+            values = np.zeros(len(legal), np.float32)
+        _evaluate(
+            self._coordinates, self._first, self._current, self._visited, self._lengths, self._origins, node,
+            self._played, self._leaf_values == "nearest_neighbor", values, self._best_lengths, self._best_tours,
+        )  # fmt: skip
+        return RootOutput(policy_logits, values, legal)
+
+
+def _edges(coordinates: Float32, starts: Int64, ends: Int64) -> Float64:
+    """Distances `[B]` between two cities of each of B = I * G episodes."""
+    points = coordinates.astype(np.float64)
+    rows = np.arange(len(starts)) // (len(starts) // len(points))
+    difference = points[rows, starts] - points[rows, ends]
+    return np.sqrt((difference**2).sum(axis=1))  # type: ignore[no-any-return]
