@@ -21,7 +21,10 @@ LEVELS = (
     ("process", "console", "children", "rundir", "checkpoint", "channels"),
     ("network",),
     ("loss", "learner", "selfplay"),
-    ("decode", "diagnostics", "pictures", "agent", "evaluation", "actor", "training", "recorder", "evaluator"),
+    (
+        "decode", "planning", "diagnostics", "pictures", "agent", "evaluation", "actor", "training", "recorder",
+        "evaluator",
+    ),
     ("warmup", "resume", "monitor", "serial", "runner"),
     ("cli",),
 )

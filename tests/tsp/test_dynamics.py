@@ -126,6 +126,18 @@ def test_the_optimum_of_small_instances_is_found(algorithm: str, backup: str, le
         np.testing.assert_allclose(found.played_lengths, found.lengths, rtol=1e-6)
 
 
+def test_one_minus_edge_rewards_are_worth_one_more_for_each_edge() -> None:
+    model = TrueDynamics(None, 4, "nearest_neighbor", edge_reward=1.0)
+    state = env.reset(RECTANGLE, np.array([[0]]))
+    model.encode(RECTANGLE)
+    root = model.initial(state.first, state.current, env.legal_actions(state))
+    assert root.values[0] == pytest.approx(4 - 1.4)
+    legal = env.legal_actions(state)[0]
+    steps = [model.recurrent(np.array([n]), np.array([city]), n + 1, legal) for n, city in enumerate((1, 2, 3))]
+    assert [step.rewards[0] for step in steps] == pytest.approx([1 - 0.3, 1 - 0.4, 2 - 0.7])
+    assert [step.values[0] for step in steps] == pytest.approx([3 - 1.1, 2 - 0.7, 0.0])
+
+
 def test_record_falls_to_the_best_length() -> None:
     points = uniform_instances(np.random.default_rng(2), 4, 9)
     starts = np.zeros((4, 1), np.int64)

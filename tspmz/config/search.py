@@ -30,7 +30,8 @@ class SearchConfig:
     pb_c_base: float = setting(19652.0, "PUCT exploration c2", low=1.0, high=1e9, source="MuZero, appendix B, eq. 2")
     backup: str = setting(
         "mean", "what a tree node is worth: the mean of all values backed up through it, or its largest Q value, with "
-        "its own value for the actions not tried yet", choices=("mean", "max"), source="MuZero, appendix B, eq. 4 (mean)",
+        "its own value for the actions not tried yet",
+        choices=("mean", "max"), source="MuZero, appendix B, eq. 4 (mean)",
     )  # fmt: skip
     dirichlet_alpha: float = setting(
         0.3, "concentration of the root noise (PUCT)", low=1e-3, high=100.0, source="AlphaZero, methods"

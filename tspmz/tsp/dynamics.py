@@ -49,7 +49,9 @@ class FoundTours(NamedTuple):
 
 
 @njit(cache=True)
-def _follow(coordinates, first, current, visited, lengths, origins, parents, actions, node, rewards, legal):  # type: ignore[no-untyped-def]
+def _follow(  # type: ignore[no-untyped-def]
+    coordinates, edge_reward, first, current, visited, lengths, origins, parents, actions, node, rewards, legal
+):
     """Write the states behind `actions` from the nodes `parents` as `node`; fill `rewards` and `legal`."""
     num_trees, num_cities = legal.shape
     episodes = num_trees // len(coordinates)
@@ -62,7 +64,7 @@ def _follow(coordinates, first, current, visited, lengths, origins, parents, act
             legal[b, a] = not seen
             left += not seen
         added = move_length(coordinates[b // episodes], first[b], current[parent, b], city, left == 0)
-        rewards[b] = -added
+        rewards[b] = edge_reward * (2 if left == 0 else 1) - added
         lengths[node, b] = lengths[parent, b] + added
         current[node, b] = city
         origins[node, b] = parent
@@ -86,7 +88,8 @@ def _finish_nearest(points, first, current, seen, tour):  # type: ignore[no-unty
 
 @njit(cache=True)
 def _evaluate(  # type: ignore[no-untyped-def]
-    coordinates, first, current, visited, lengths, origins, node, played, complete, values, best_lengths, best_tours
+    coordinates, edge_reward, first, current, visited, lengths, origins, node, played, complete, values,
+    best_lengths, best_tours,
 ):
     """Note the tours found at `node`: finished ones, with `complete` all, whose `values` are filled then."""
     num_trees, num_cities = best_tours.shape
@@ -102,7 +105,7 @@ def _evaluate(  # type: ignore[no-untyped-def]
             continue
         rest = _finish_nearest(coordinates[b // episodes], first[b], current[node, b], seen, tour)
         if complete:
-            values[b] = -rest
+            values[b] = edge_reward * (num_cities - size + (size < num_cities)) - rest
         if lengths[node, b] + rest < best_lengths[b]:
             best_lengths[b] = lengths[node, b] + rest
             place, at = size - 1, node
@@ -122,15 +125,21 @@ class TrueDynamics:
     Args:
         prior: gives the policy of true states; None = uniform.
         num_nodes: nodes of a tree, simulations + 1.
-        leaf_values: what a new node is worth: "network", the prior's value; "nearest_neighbor", minus the length that
-            is left when the tour is completed by always going to the nearest city; or "zero".
+        leaf_values: what a new node is worth: "network", the prior's value; "nearest_neighbor", the return
+            that is left when the tour is completed by always going to the nearest city; or "zero".
+
+        edge_reward: what an edge is worth before its length is taken off, in the scale of the prior's values.
 
     Raises:
         ValueError: `leaf_values` unknown, or "network" without a prior.
     """
 
     def __init__(
-        self, prior: Prior | None, num_nodes: int, leaf_values: Literal["network", "nearest_neighbor", "zero"] | str
+        self,
+        prior: Prior | None,
+        num_nodes: int,
+        leaf_values: Literal["network", "nearest_neighbor", "zero"] | str,
+        edge_reward: float = 0.0,
     ) -> None:
         if leaf_values not in LEAF_VALUES:
             raise ValueError(f"leaf_values = {leaf_values!r}: must be one of {', '.join(LEAF_VALUES)}")
@@ -139,6 +148,7 @@ class TrueDynamics:
         self._prior = prior
         self._num_nodes = num_nodes
         self._leaf_values = leaf_values
+        self._edge_reward = float(edge_reward)
         self._coordinates = np.zeros((0, 0, 2), np.float32)
         self._shape = (0, 0)
         self._marks = np.zeros(0, np.int64)
@@ -176,8 +186,8 @@ class TrueDynamics:
         rewards = np.empty(len(parents), np.float32)
         legal = np.empty(legal_actions.shape, np.bool_)
         _follow(
-            self._coordinates, self._first, self._current, self._visited, self._lengths, self._origins,
-            parents, actions, node, rewards, legal,
+            self._coordinates, self._edge_reward, self._first, self._current, self._visited, self._lengths,
+            self._origins, parents, actions, node, rewards, legal,
         )  # fmt: skip
         output = self._judge(node, legal)
         self._simulations += 1
@@ -226,8 +236,9 @@ class TrueDynamics:
         if self._leaf_values != "network":
             values = np.zeros(len(legal), np.float32)
         _evaluate(
-            self._coordinates, self._first, self._current, self._visited, self._lengths, self._origins, node,
-            self._played, self._leaf_values == "nearest_neighbor", values, self._best_lengths, self._best_tours,
+            self._coordinates, self._edge_reward, self._first, self._current, self._visited, self._lengths,
+            self._origins, node, self._played, self._leaf_values == "nearest_neighbor", values, self._best_lengths,
+            self._best_tours,
         )  # fmt: skip
         return RootOutput(policy_logits, values, legal)
 

@@ -1,0 +1,86 @@
+"""Tours by a search with the true rules: no learned dynamics, with a trained network's priors or with none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from tspmz.network.build import Network
+from tspmz.network.inference import SearchModel
+from tspmz.search import BatchedSearch
+from tspmz.selfplay import play
+from tspmz.tsp.dynamics import FoundTours, TrueDynamics
+from tspmz.types import Float32, Int64
+
+UNGUIDED: dict[str, Any] = {"algorithm": "puct", "backup": "max", "pb_c_init": 3.0}
+"""Settings of `BatchedSearch` that suit a search without a network: Gumbel's choice of actions needs a prior."""
+
+_BATCH_BYTES = 256 * 2**20
+_ACTIVATION_BYTES = 2048
+"""Memory that a network works with per city and tree, generously."""
+
+
+def plan(
+    make_search: Callable[[int, int], BatchedSearch],
+    coordinates: Float32,
+    starts: Int64,
+    *,
+    network: Network | None = None,
+    leaf_values: str = "nearest_neighbor",
+    edge_reward: float = 0.0,
+    device: torch.device | str = "cpu",
+    on_progress: Callable[[int], None] | None = None,
+) -> FoundTours:
+    """Search with the true rules at each move, without noise; as many instances at a time as fit into the memory.
+
+    A tree takes memory for each simulation: about 2 MB at 20 cities and 10,000 simulations.
+
+    Args:
+        make_search: `(batch size, number of cities) -> search`.
+        coordinates: `[I, N, 2]` float32 in the unit square.
+        starts: `[I, G]` int64.
+        network: gives the priors, in evaluation mode, on `device`; None = uniform priors (see `UNGUIDED`).
+        leaf_values: "network", "nearest_neighbor" or "zero", see `TrueDynamics`.
+        edge_reward: what an edge is worth before its length is taken off, in the scale of the network's values.
+        device: where the network runs.
+        on_progress: called with the number of instances finished since its last call.
+
+    Raises:
+        ValueError: `leaf_values` unknown, or "network" without one.
+    """
+    num_instances, num_cities, _ = coordinates.shape
+    parts = []
+    instance_bytes = starts.shape[1] * _tree_bytes(make_search(1, num_cities), network is not None)
+    for instances in _batches(num_instances, instance_bytes):
+        begun = starts[instances]
+        search = make_search(begun.size, num_cities)
+        prior = None if network is None else SearchModel(network, 1, device)
+        model = TrueDynamics(prior, search.num_simulations + 1, leaf_values, edge_reward)
+        rng = np.random.default_rng(0)  # never drawn from: no noise, temperature 0
+        played = play(model, search, coordinates[instances], begun, rng, temperature=0.0, noise=False)
+        parts.append(model.found(played.tours))
+        if on_progress is not None:
+            on_progress(len(begun))
+    return FoundTours(
+        tours=np.concatenate([part.tours for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+        played_lengths=np.concatenate([part.played_lengths for part in parts]),
+        simulations=parts[0].simulations,
+        best_lengths=np.concatenate([part.best_lengths for part in parts], axis=1),
+    )
+
+
+def _tree_bytes(search: BatchedSearch, with_network: bool) -> int:
+    """Memory of one tree, of the states of its nodes, and of the network's work on it; `search` is of batch size 1."""
+    nodes = (search.num_simulations + 1) * TrueDynamics.bytes_per_node(search.num_actions)
+    return search.num_bytes + nodes + with_network * _ACTIVATION_BYTES * search.num_actions
+
+
+def _batches(num_instances: int, instance_bytes: int) -> Iterator[slice]:
+    """Slices of instances, each as large as the memory set aside allows."""
+    size = max(1, min(num_instances, _BATCH_BYTES // instance_bytes))
+    for first in range(0, num_instances, size):
+        yield slice(first, min(first + size, num_instances))
