@@ -1,8 +1,7 @@
-"""A tiny run without processes: settings, channels, an actor that plays; a disk that refuses."""
+"""A tiny run without processes: settings, channels, an actor that plays."""
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import Any
 
@@ -67,45 +66,3 @@ class TinyRun:
         while self.channels.ring.written(0) < wanted:
             self.actor.play_once()
         self.loop.refresh()
-
-
-class FullDisk(FileSystem):
-    """Refuses every write while `full`; or only the operation number `fail_at`, counted from 0."""
-
-    def __init__(self, fail_at: int = -1) -> None:
-        self.full = False
-        self.operations = 0
-        self._fail_at = fail_at
-
-    def _count(self) -> None:
-        number, self.operations = self.operations, self.operations + 1
-        if self.full or number == self._fail_at:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    def make_directory(self, path: Path) -> None:
-        self._count()
-        super().make_directory(path)
-
-    def create(self, path: Path) -> int:
-        self._count()
-        return super().create(path)
-
-    def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        self._count()
-        return super().write(descriptor, data[: 1 + len(data) // 2])
-
-    def fsync(self, descriptor: int) -> None:
-        self._count()
-        super().fsync(descriptor)
-
-    def replace(self, source: Path, target: Path) -> None:
-        self._count()
-        super().replace(source, target)
-
-    def fsync_directory(self, path: Path) -> None:
-        self._count()
-        super().fsync_directory(path)
-
-    def unlink(self, path: Path) -> None:
-        self._count()
-        super().unlink(path)

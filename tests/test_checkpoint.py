@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from process_helpers import FullDisk
+from faulty_files import FaultyFiles
 
 from tspmz import checkpoint
 from tspmz.checkpoint import (
@@ -53,7 +53,8 @@ def test_newest_are_kept(tmp_path: Path) -> None:
 
 
 def test_full_disk_at_any_operation_leaves_a_good_checkpoint(tmp_path: Path) -> None:
-    counter = FullDisk()
+    """F10."""
+    counter = FaultyFiles()
     directory = tmp_path / "count"
     save(directory, 1, 2)
     save_checkpoint(directory, state(3), 3, 2, counter)
@@ -61,8 +62,8 @@ def test_full_disk_at_any_operation_leaves_a_good_checkpoint(tmp_path: Path) -> 
     for number in range(counter.operations):
         directory = tmp_path / str(number)
         save(directory, 1, 2)
-        with contextlib.suppress(OSError):
-            save_checkpoint(directory, state(3), 3, 2, FullDisk(number))
+        with contextlib.suppress(OSError, CheckpointError):
+            save_checkpoint(directory, state(3), 3, 2, FaultyFiles(number))
         loaded, path, refused = load_latest(directory)
         assert refused == []
         assert loaded["number"] in (2, 3)
@@ -150,3 +151,9 @@ def test_newer_checkpoint_is_not_passed_over(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()
     with pytest.raises(NewerCheckpointError, match="update tspmz"):
         load_latest(tmp_path)
+
+
+def test_f15_stored_checkpoint_of_schema_version_1_is_read() -> None:
+    loaded = load_checkpoint(Path(__file__).parent / "data" / "checkpoint_schema_1.pt")
+    assert (loaded["schema_version"], loaded["number"], loaded["list"]) == (1, 7, [1.5, "x"])
+    assert torch.equal(loaded["weights"], torch.full((3, 2), 7.0))

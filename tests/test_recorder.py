@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from process_helpers import FullDisk, TinyRun
+from faulty_files import FaultyFiles
+from process_helpers import TinyRun
 
 from tspmz.config_files import config_hash
 from tspmz.errors import RunError
@@ -14,7 +15,7 @@ from tspmz.replay.loading import LoadReport, load_segments
 from tspmz.replay.manifest import Manifest
 
 
-def recorder_of(run: TinyRun, folder: Path, files: FullDisk | None = None, first: int = 0) -> Recorder:
+def recorder_of(run: TinyRun, folder: Path, files: FaultyFiles | None = None, first: int = 0) -> Recorder:
     manifest = Manifest(folder, "a run", files=files)
     return Recorder(run.config, run.channels, folder, "a run", {0: first}, manifest, files)
 
@@ -67,7 +68,7 @@ def test_group_that_cannot_be_read_makes_a_gap(tmp_path: Path) -> None:
 
 
 def test_full_disk_keeps_groups_waiting_and_is_loud_at_the_end(tmp_path: Path) -> None:
-    run, disk = TinyRun(tmp_path, played=6, replay__keep_groups=1000), FullDisk()
+    run, disk = TinyRun(tmp_path, played=6, replay__keep_groups=1000), FaultyFiles()
     recorder = recorder_of(run, tmp_path / "replay", disk)
     disk.full = True
     assert not recorder.seal_all()
@@ -83,7 +84,7 @@ def test_full_disk_keeps_groups_waiting_and_is_loud_at_the_end(tmp_path: Path) -
 
 
 def test_full_disk_takes_bounded_memory(tmp_path: Path) -> None:
-    run, disk = TinyRun(tmp_path, played=0, replay__segment_groups=4, replay__keep_groups=1000), FullDisk()
+    run, disk = TinyRun(tmp_path, played=0, replay__segment_groups=4, replay__keep_groups=1000), FaultyFiles()
     recorder = recorder_of(run, tmp_path / "replay", disk)
     disk.full = True
     for _ in range(80):
@@ -99,11 +100,11 @@ def test_full_disk_takes_bounded_memory(tmp_path: Path) -> None:
 
 
 def test_failure_at_any_operation_loses_nothing(tmp_path: Path) -> None:
-    run, counter = TinyRun(tmp_path, played=6), FullDisk()
+    run, counter = TinyRun(tmp_path, played=6), FaultyFiles()
     recorder_of(run, tmp_path / "count", counter).finish()
     for number in range(counter.operations):
         folder = tmp_path / str(number)
-        recorder = recorder_of(run, folder, FullDisk(number))
+        recorder = recorder_of(run, folder, FaultyFiles(number))
         recorder.seal_all()
         recorder.finish()
         assert ids(stored(run, folder)) == list(range(6)), number

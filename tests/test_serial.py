@@ -10,7 +10,7 @@ from process_helpers import TINY, tiny_config
 
 from tspmz.checkpoint import load_latest
 from tspmz.errors import UsageError
-from tspmz.replay.loading import verify_folder
+from tspmz.replay.verify import scan_folder
 from tspmz.runner import train
 
 SERIAL = {"run__mode": "serial", "run__train_steps": 6, "evaluation__interval_seconds": 0.0}
@@ -31,7 +31,7 @@ def test_serial_run_keeps_to_the_ratio_and_stores_all_it_played(tmp_path: Path) 
     ahead = played - TINY["replay.min_groups"] - 24 / 3.0
     assert 0 < ahead <= TINY["replay.error_buffer_groups"] + TINY["selfplay.groups_in_parallel"]
     assert state["groups_sealed"] == played
-    assert not [problem for _, problem in verify_folder(tmp_path / "run" / "replay") if problem]
+    assert not [file.problem for file in scan_folder(tmp_path / "run" / "replay") if file.problem]
 
 
 def test_two_serial_runs_are_equal_and_another_seed_is_not(tmp_path: Path) -> None:

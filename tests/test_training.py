@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from process_helpers import FullDisk, TinyRun
+from faulty_files import FaultyFiles
+from process_helpers import TinyRun
 
 from tspmz import learner
 from tspmz.checkpoint import list_checkpoints, load_latest
@@ -74,7 +75,7 @@ def test_weights_that_are_not_finite_reach_nobody(tmp_path: Path) -> None:
 
 
 def test_full_disk_costs_a_checkpoint_but_not_the_run_unless_it_is_the_last(tmp_path: Path) -> None:
-    disk = FullDisk()
+    disk = FaultyFiles()
     run = TinyRun(tmp_path, files=disk)
     run.loop.save()
     run.loop.train_once()

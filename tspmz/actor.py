@@ -17,7 +17,7 @@ from tspmz.network.inference import SearchModel
 from tspmz.process import enter_child
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, play_groups
-from tspmz.settings import network_settings, search_settings
+from tspmz.settings import group_settings, network_settings, search_settings
 from tspmz.stats import StatsRow
 
 _LOG = logging.getLogger(__name__)
@@ -56,10 +56,7 @@ class Actor:
         self._count = selfplay.groups_in_parallel
         self._temperature = selfplay.temperature
         self._temperature_threshold = selfplay.temperature_threshold
-        self._source = GroupSource(
-            config.run.seed, index, problem.distribution, problem.num_cities, problem.num_clusters, selfplay.group_size,
-            problem.fixed_graph, selfplay.starts == "first_city", problem.edge_reward,
-        )  # fmt: skip
+        self._source = GroupSource(**group_settings(config, index))
         self._search = BatchedSearch(self._count * selfplay.group_size, problem.num_cities, **search_settings(config))
         network = build_network(0, **network_settings(config)).to(selfplay.device).eval()
         self._network: Network = network

@@ -25,6 +25,8 @@ class Channels(NamedTuple):
         limiter: holds play or training.
         stats: every process's numbers.
         control: go on or stop, and the clock.
+        first_group_ids: of each actor that ever played in this run, the first group not yet sealed when this part of
+            the run began; those behind the ring's actors do not play now.
     """
 
     ring: Ring
@@ -32,6 +34,7 @@ class Channels(NamedTuple):
     limiter: RateLimiter
     stats: StatsBoard
     control: Control
+    first_group_ids: tuple[int, ...] = ()
 
 
 def stored_fields(config: Config) -> tuple[FieldSpec, ...]:

@@ -49,7 +49,7 @@ def _coerce(key: str, value: Any) -> tuple[Any, str | None]:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value), None
     if type(value) is not kind:
-        return value, f"{key} = {value!r}: must be of type {kind.__name__}, not {type(value).__name__}"
+        return value, f"{key} = {value!r:.80}: must be of type {kind.__name__}, not {type(value).__name__}"
     return value, None
 
 
@@ -113,7 +113,7 @@ def collect_values(
             flat, wrong = _flatten(tomllib.loads(Path(path).read_text(encoding="utf-8")), str(path))
         except OSError as error:
             flat, wrong = {}, [f"{path}: cannot be read: {error.strerror}"]
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError among them
             flat, wrong = {}, [f"{path}: not a TOML file: {error}"]
         merged.update(flat)
         problems += wrong
@@ -144,21 +144,19 @@ def config_from_dict(tree: Mapping[str, Any], origin: str) -> Config:
     return build_config(flat)
 
 
-def read_config_json(path: Path) -> Config:
-    """Config of a run directory's `config.json`.
+def parse_config_json(content: bytes, origin: str) -> Config:
+    """Config of the bytes of a run directory's `config.json`.
 
     Raises:
-        ConfigError: unreadable or wrong.
+        ConfigError: every problem at once; names `origin`.
     """
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
-    except ValueError as error:
-        raise ConfigError([f"{path}: not a JSON file: {error}"]) from None
+        tree = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"{origin}: not a JSON file: {error}"]) from None
     if not isinstance(tree, dict) or not isinstance(tree.get("config"), dict):
-        raise ConfigError([f'{path}: not a tspmz run (no "config")'])
-    return config_from_dict(tree["config"], str(path))
+        raise ConfigError([f'{origin}: not a tspmz run (no "config")'])
+    return config_from_dict(tree["config"], origin)
 
 
 def flat_values(config: Config) -> dict[str, Any]:

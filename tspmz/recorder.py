@@ -32,7 +32,7 @@ class Recorder:
         channels: what the processes share.
         directory: the replay folder.
         run_id: the run's identity.
-        next_group_ids: by actor, the first group not yet sealed.
+        next_group_ids: by actor, the first group not yet sealed, where it is not that of `channels.first_group_ids`.
         manifest: of the folder.
         files: the file operations.
     """
@@ -63,7 +63,9 @@ class Recorder:
             files=files,
         )
         actors = range(config.selfplay.num_actors)
-        self._next = {actor: next_group_ids.get(actor, 0) for actor in actors}
+        first = (*channels.first_group_ids, *([0] * len(actors)))
+        self._next = {actor: max(next_group_ids.get(actor, 0), first[actor]) for actor in actors}
+        self._last_sealed = {actor: next_group_ids.get(actor, 0) - 1 for actor in actors}
         self._pending: dict[int, list[Group]] = {actor: [] for actor in actors}
         self._since = dict.fromkeys(actors, time.monotonic())
         self._not_before = 0.0
@@ -120,7 +122,7 @@ class Recorder:
         while pending:
             groups = pending[: _contiguous(pending)]  # what follows a gap goes into a segment of its own
             try:
-                info = self._writer.seal(groups)
+                info = self._writer.seal(groups, self._last_sealed[actor])
                 self._manifest.add(info)
             except OSError as error:
                 self._row.add("failures", 1)
@@ -128,6 +130,7 @@ class Recorder:
                 _LOG.warning("recorder: %s; %d groups wait, next try in %.0f s", error, len(pending), _RETRY_SECONDS)
                 return False
             del pending[: len(groups)]
+            self._last_sealed[actor] = info.last_group_id
             self._row.add("groups_sealed", len(groups))
             self._row.add("segments", 1)
             self._row.add("bytes", info.size)

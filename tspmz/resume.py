@@ -12,10 +12,17 @@ from tspmz.checkpoint import load_latest, tidy
 from tspmz.config import Config
 from tspmz.config_files import config_hash
 from tspmz.errors import RunError
+from tspmz.replay.files import FileSystem
 from tspmz.replay.loading import LoadReport, load_segments
+from tspmz.replay.segments import NewerSchemaError
 from tspmz.rundir import CHECKPOINTS, REPLAY, RunDirectory
 
 _LOG = logging.getLogger(__name__)
+
+RESUME_KEYS = (
+    "run_id", "learner", "replay", "limiter", "weights_version", "elapsed_seconds", "next_group_ids", "groups_sealed",
+)  # fmt: skip
+"""What a checkpoint must hold to go on from."""
 
 
 class Restored(NamedTuple):
@@ -32,22 +39,22 @@ class Restored(NamedTuple):
     replay: LoadReport
 
 
-def find_restored(run: RunDirectory, config: Config, allow_empty_replay: bool) -> Restored:
+def find_restored(
+    run: RunDirectory, config: Config, allow_empty_replay: bool, files: FileSystem | None = None
+) -> Restored:
     """Load the newest good checkpoint and verify the stored episodes.
 
     Raises:
         CheckpointError: no checkpoint can be used; a run never starts again from nothing.
-        RunError: the checkpoint is of another run, or episodes should be there and none can be used.
+        RunError: the checkpoint is of another run, episodes should be there and none can be used, some are from a
+            newer version, or the disk refuses.
     """
-    state, path, refused = load_latest(run.path / CHECKPOINTS)
-    for line in refused:
-        _LOG.warning("resume: %s; falling back to an older checkpoint", line)
-    if state["run_id"] != run.run_id:
-        raise RunError(f"{path}: of another run ({state['run_id']}, not {run.run_id})")
-    tidy(run.path / CHECKPOINTS, path)
-    # serial mode needs the window as it was at the checkpoint, which what was sealed later must not push out
-    keep = sys.maxsize if config.run.mode == "serial" else slots_per_actor(config)
-    replay = load_segments(run.path / REPLAY, run.run_id, config_hash(config), keep)
+    try:
+        state, path, replay = _read_back(run, config, files)
+    except NewerSchemaError as error:
+        raise RunError(str(error)) from None
+    except OSError as error:
+        raise RunError(f"{run.path}: the run cannot be restored, nothing is lost: {error}") from None
     for line in replay.notes:
         _LOG.warning("resume: %s", line)
     sealed = int(state["groups_sealed"])
@@ -57,6 +64,24 @@ def find_restored(run: RunDirectory, config: Config, allow_empty_replay: bool) -
             f"--allow-empty-replay goes on without them and fills the window first"
         )
     return Restored(path, state, replay)
+
+
+def _read_back(
+    run: RunDirectory, config: Config, files: FileSystem | None
+) -> tuple[dict[str, Any], Path, LoadReport]:
+    """Newest good checkpoint, its file, and the stored episodes."""
+    state, path, refused = load_latest(run.path / CHECKPOINTS, files)
+    for line in refused:
+        _LOG.warning("resume: %s; falling back to an older checkpoint", line)
+    missing = [key for key in RESUME_KEYS if key not in state]
+    if missing:
+        raise RunError(f"{path}: whole, but no checkpoint of a run: it lacks {', '.join(missing)}")
+    if state["run_id"] != run.run_id:
+        raise RunError(f"{path}: of another run ({state['run_id']}, not {run.run_id})")
+    tidy(run.path / CHECKPOINTS, path, files)
+    # serial mode needs the window as it was at the checkpoint, which what was sealed later must not push out
+    keep = sys.maxsize if config.run.mode == "serial" else slots_per_actor(config)
+    return state, path, load_segments(run.path / REPLAY, run.run_id, config_hash(config), keep, files)
 
 
 def bound_reached(state: dict[str, Any], config: Config) -> str:
@@ -70,20 +95,36 @@ def bound_reached(state: dict[str, Any], config: Config) -> str:
     return ""
 
 
-def restore_channels(channels: Channels, restored: Restored, config: Config) -> None:
+def first_group_ids(restored: Restored, config: Config) -> tuple[int, ...]:
+    """Of each actor that ever played, the first group not yet sealed.
+
+    It is the one behind the last that is stored: numbers of groups that were played but not sealed are used again, so
+    that what is stored stays free of gaps. Where nothing of an actor is stored any more (it did not play for long, and
+    was pruned away) its number in the checkpoint counts, so that no instance comes twice.
+    """
+    at_checkpoint, stored = restored.state["next_group_ids"], restored.replay.next_group_ids
+    count = max(config.selfplay.num_actors, len(at_checkpoint))
+    known = [int(number) for number in at_checkpoint] + [0] * count
+    return tuple(stored.get(actor, known[actor]) for actor in range(count))
+
+
+def restore_channels(channels: Channels, restored: Restored, config: Config) -> Channels:
     """Fill the ring and the limiter; call before any child starts. Takes the groups out of `restored`.
 
-    An actor goes on behind its last stored group: numbers of groups that were played but not sealed are used again,
-    so that what is stored stays free of gaps. In serial mode the ring holds exactly what it held at the checkpoint:
+    An actor goes on at its `first_group_ids`. In serial mode the ring holds exactly what it held at the checkpoint:
     what was played after it is played again, with the same result.
+
+    Returns:
+        The channels, with `first_group_ids`.
     """
     serial = config.run.mode == "serial"
     at_checkpoint = dict(enumerate(restored.state["next_group_ids"]))
+    first = first_group_ids(restored, config)
     stored = restored.replay.groups
     idle = [actor for actor in stored if actor >= config.selfplay.num_actors]
     size = 0
     for actor in range(config.selfplay.num_actors):
-        next_id = at_checkpoint.get(actor, 0) if serial else restored.replay.next_group_ids.get(actor, 0)
+        next_id = at_checkpoint.get(actor, 0) if serial else first[actor]
         groups = [group for group in stored.pop(actor, []) if group.group_id < next_id]
         groups = groups[-channels.ring.slots_per_actor :]
         channels.ring.restore(actor, groups, next_id)
@@ -98,3 +139,4 @@ def restore_channels(channels: Channels, restored: Restored, config: Config) -> 
         "resume: step %d, %d groups in the window, %d stored on disk",
         restored.state["learner"]["train_steps"], size, restored.replay.stored_groups,
     )  # fmt: skip
+    return channels._replace(first_group_ids=first)

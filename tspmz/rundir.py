@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tspmz.config import Config
-from tspmz.config_files import read_config_json
+from tspmz.config import Config, ConfigError
+from tspmz.config_files import parse_config_json
 from tspmz.errors import UsageError
 from tspmz.process import TRAIN_LOG
 from tspmz.replay.files import DIRECTORY_MODE, FileSystem, atomic_write, remove_temporaries
@@ -28,6 +28,7 @@ CONFIG = "config.json"
 LOCK = "run.lock"
 LOGS = "logs"
 _SCHEMA_VERSION = 1
+_LARGEST_CONFIG_BYTES = 2**20
 _LIBRARIES = ("torch", "numpy", "numba", "h5py")
 
 
@@ -47,13 +48,13 @@ class RunDirectory:
         self._lock = lock
 
     @classmethod
-    def create(cls, path: Path, config: Config) -> RunDirectory:
+    def create(cls, path: Path, config: Config, files: FileSystem | None = None) -> RunDirectory:
         """Start a new run in an empty or missing directory; all directories of a run are private (0700).
 
         Raises:
             UsageError: the directory holds something, is in use, or cannot be written.
         """
-        files = FileSystem()
+        files = files or FileSystem()
         try:
             if LOCK not in files.names(path):
                 _refuse_content(path, files)  # somebody's folder gets no lock file and keeps its permissions
@@ -67,7 +68,7 @@ class RunDirectory:
             for part in (CHECKPOINTS, REPLAY, LOGS, TENSORBOARD, f"{TENSORBOARD}/train", f"{TENSORBOARD}/evaluation"):
                 files.make_directory(path / part)
             run_id = uuid.uuid4().hex
-            write_config(path, run_id, config)
+            write_config(path, run_id, config, files)
         except OSError as error:
             os.close(lock)
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
@@ -77,24 +78,25 @@ class RunDirectory:
         return cls(path, run_id, lock)
 
     @classmethod
-    def open(cls, path: Path) -> RunDirectory:
+    def open(cls, path: Path, files: FileSystem | None = None) -> RunDirectory:
         """Open an existing run to go on with it.
 
         Raises:
-            UsageError: no run there, or in use.
+            UsageError: no run there, damaged, in use, or not to be written.
         """
+        files = files or FileSystem()
         if not (path / CONFIG).is_file():
             raise UsageError(f"{path}: nothing to resume, there is no {CONFIG}")
         lock = _lock(path)
-        remove_temporaries(FileSystem(), path)
         try:
-            run_id = json.loads((path / CONFIG).read_text(encoding="utf-8"))["run_id"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            run_id = read_run_id(path, files)
+            remove_temporaries(files, path)
+        except OSError as error:
             os.close(lock)
-            raise UsageError(f"{path / CONFIG}: damaged: {error}") from None
-        if not isinstance(run_id, str):
+            raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+        except BaseException:
             os.close(lock)
-            raise UsageError(f"{path / CONFIG}: damaged: run_id is not a text")
+            raise
         return cls(path, run_id, lock)
 
     def close(self) -> None:
@@ -143,7 +145,7 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def write_config(path: Path, run_id: str, config: Config) -> None:
+def write_config(path: Path, run_id: str, config: Config, files: FileSystem | None = None) -> None:
     """Write `config.json`: settings, identity, and what the run was started with.
 
     Raises:
@@ -156,10 +158,10 @@ def write_config(path: Path, run_id: str, config: Config) -> None:
         "git": _git_commit(),
         "config": config.to_dict(),
     }
-    atomic_write(FileSystem(), path / CONFIG, json.dumps(tree, indent=1).encode())
+    atomic_write(files or FileSystem(), path / CONFIG, json.dumps(tree, indent=1).encode())
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path, files: FileSystem | None = None) -> Config:
     """The settings of the run in `path`.
 
     Raises:
@@ -168,7 +170,26 @@ def read_config(path: Path) -> Config:
     """
     if not (path / CONFIG).is_file():
         raise UsageError(f"{path}: nothing to resume, there is no {CONFIG}")
-    return read_config_json(path / CONFIG)
+    try:
+        content = (files or FileSystem()).read(path / CONFIG, _LARGEST_CONFIG_BYTES)
+    except OSError as error:
+        raise ConfigError([f"{path / CONFIG}: cannot be read: {error.strerror or error}"]) from None
+    return parse_config_json(content, str(path / CONFIG))
+
+
+def read_run_id(path: Path, files: FileSystem | None = None) -> str:
+    """The identity of the run in `path`.
+
+    Raises:
+        UsageError: `config.json` is missing or damaged.
+    """
+    try:
+        run_id = json.loads((files or FileSystem()).read(path / CONFIG, _LARGEST_CONFIG_BYTES))["run_id"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{path / CONFIG}: damaged: {error}") from None
+    if not isinstance(run_id, str):
+        raise UsageError(f"{path / CONFIG}: damaged: run_id is not a text")
+    return run_id
 
 
 def versions() -> dict[str, str]:

@@ -280,7 +280,7 @@ def _prepare(
     elapsed = float(restored.state["elapsed_seconds"]) if restored else 0.0
     channels = open_channels(config, count, version, elapsed)
     if restored:
-        restore_channels(channels, restored, config)
+        channels = restore_channels(channels, restored, config)
         write_config(run.path, run.run_id, config)
     compile_kernels()
     return channels, restored

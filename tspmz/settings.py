@@ -13,6 +13,22 @@ def network_settings(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config.network) | {"num_cities": config.problem.num_cities}
 
 
+def group_settings(config: Config, actor: int) -> dict[str, Any]:
+    """Arguments of `selfplay.GroupSource`."""
+    problem = config.problem
+    return {
+        "seed": config.run.seed,
+        "actor": actor,
+        "distribution": problem.distribution,
+        "num_cities": problem.num_cities,
+        "num_clusters": problem.num_clusters,
+        "group_size": config.selfplay.group_size,
+        "fixed_graph": problem.fixed_graph,
+        "first_city": config.selfplay.starts == "first_city",
+        "edge_reward": problem.edge_reward,
+    }
+
+
 def search_settings(config: Config) -> dict[str, Any]:
     """Arguments of `search.BatchedSearch`."""
     return dataclasses.asdict(config.search)

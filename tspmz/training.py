@@ -241,7 +241,10 @@ class TrainingLoop:
             "limiter": channels.limiter.state(),
             "weights_version": channels.weights.version,
             "elapsed_seconds": channels.control.elapsed(),
-            "next_group_ids": [int(count) for count in channels.ring.all_written()],
+            "next_group_ids": [
+                *(int(count) for count in channels.ring.all_written()),
+                *channels.first_group_ids[channels.ring.num_actors :],  # those who do not play keep their numbers
+            ],
             "groups_sealed": self._sealed_before + int(channels.stats.row("recorder").get("groups_sealed")),
         }
 

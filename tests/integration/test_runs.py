@@ -16,7 +16,7 @@ from running import TINY, TRAIN, Run, Starter, is_gone
 
 from tspmz.checkpoint import load_latest
 from tspmz.errors import UsageError
-from tspmz.replay.loading import verify_folder
+from tspmz.replay.verify import scan_folder
 from tspmz.rundir import RunDirectory, read_config
 from tspmz.runner import train
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 
 def check_files(run: Run) -> None:
     """What a run leaves is private, and every checkpoint and segment is whole."""
-    problems = [problem for _, problem in verify_folder(run.directory / "replay") if problem]
+    problems = [file.problem for file in scan_folder(run.directory / "replay") if file.problem]
     assert problems == []
     load_latest(run.directory / "checkpoints")
     for path in (run.directory, *run.directory.rglob("*")):

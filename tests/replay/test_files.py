@@ -2,70 +2,36 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_files import FaultyFiles
 
 from tspmz.replay.files import FileSystem, atomic_write, remove_temporaries, temporary_name
 
 
-class FailingFiles(FileSystem):
-    """Records the operations; the N-th raises."""
-
-    def __init__(self, fail_at: int = -1, short_writes: bool = False) -> None:
-        self.log: list[str] = []
-        self._fail_at = fail_at
-        self._short = short_writes
-
-    def _step(self, name: str) -> None:
-        self.log.append(name)
-        if len(self.log) - 1 == self._fail_at:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def create(self, path: Path) -> int:
-        self._step("create")
-        return super().create(path)
-
-    def write(self, descriptor: int, data: Any) -> int:
-        self._step("write")
-        return super().write(descriptor, data[:3] if self._short else data)
-
-    def fsync(self, descriptor: int) -> None:
-        self._step("fsync")
-        super().fsync(descriptor)
-
-    def replace(self, source: Path, target: Path) -> None:
-        self._step("replace")
-        super().replace(source, target)
-
-    def fsync_directory(self, path: Path) -> None:
-        self._step("fsync_directory")
-        super().fsync_directory(path)
-
-
 def test_atomic_write_syncs_before_and_after_the_rename(tmp_path: Path) -> None:
-    files = FailingFiles()
+    files = FaultyFiles()
     atomic_write(files, tmp_path / "a", b"new")
-    assert files.log == ["create", "write", "fsync", "replace", "fsync_directory"]
+    assert files.log == ["create", "write", "fsync", "close", "replace", "fsync_directory"]
     assert (tmp_path / "a").read_bytes() == b"new"
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("fail_at", range(5))
+@pytest.mark.parametrize("fail_at", range(6))
 def test_atomic_write_leaves_the_old_or_the_new_file_at_any_failure(tmp_path: Path, fail_at: int) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
     with pytest.raises(OSError, match="No space left"):
-        atomic_write(FailingFiles(fail_at), path, b"new")
-    assert path.read_bytes() == (b"new" if fail_at == 4 else b"old")
+        atomic_write(FaultyFiles(fail_at), path, b"new")
+    assert path.read_bytes() == (b"new" if fail_at == 5 else b"old")
     assert os.listdir(tmp_path) == ["a"]
 
 
 def test_atomic_write_goes_on_after_short_writes(tmp_path: Path) -> None:
-    atomic_write(FailingFiles(short_writes=True), tmp_path / "a", b"0123456789")
+    atomic_write(FaultyFiles(short_writes=True), tmp_path / "a", b"0123456789")
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
@@ -74,7 +40,7 @@ def test_atomic_write_takes_a_function(tmp_path: Path) -> None:
         assert file.write(b"12") == 2
         file.write(bytearray(b"345"))
 
-    files = FailingFiles(short_writes=True)
+    files = FaultyFiles(short_writes=True)
     atomic_write(files, tmp_path / "a", content)
     assert (tmp_path / "a").read_bytes() == b"12345"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +13,12 @@ import pytest
 from replay_helpers import make_group, same_group
 
 from tspmz.replay.fields import fields_for, load_group
+from tspmz.replay.reading import read_segment
 from tspmz.replay.ring import Ring
-from tspmz.replay.segments import (
-    ForeignFileError,
-    NewerSchemaError,
-    SegmentError,
-    SegmentWriter,
-    read_segment,
-)
+from tspmz.replay.segments import ForeignFileError, NewerSchemaError, SegmentError, SegmentWriter
 from tspmz.types import Group
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 def writer_of(directory: Path, target: str = "gumbel", compress: bool = False) -> SegmentWriter:
@@ -130,9 +128,40 @@ def test_other_run_or_settings_are_refused(tmp_path: Path) -> None:
         read_segment(content, config_hash="other")
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_f15_segment_of_every_schema_version_is_read(version: int) -> None:
+    """A stored file per version; older ones are brought to today's attributes."""
+    segment = read_segment((DATA / f"segment_schema_{version}.h5").read_bytes(), run_id="golden", config_hash="c0ffee")
+    header = segment.header
+    assert (header.actor, header.first_group_id, header.last_group_id) == (2, 5, 7)
+    assert header.previous_group_id == (4 if version == 1 else 1)
+    assert segment.valid.all()
+    for index, record in enumerate(segment.records):
+        assert same_group(load_group(record), make_group(2, 5 + index), ("visit_counts", "action_weights"))
+
+
+def test_f15_attributes_of_another_version_are_refused() -> None:
+    with h5py.File(io.BytesIO((DATA / "segment_schema_2.h5").read_bytes()), "r") as file:
+        names = set(file.attrs)
+    for version, wrong in ((1, "previous_group_id"), (2, "")):
+        image = io.BytesIO((DATA / f"segment_schema_{version}.h5").read_bytes())
+        with h5py.File(image, "r+") as file:
+            file.attrs.modify("schema_version", 3 - version)
+            assert set(file.attrs) ^ names == ({wrong} if wrong else set())
+        with pytest.raises(SegmentError, match="wrong attributes: previous_group_id"):
+            read_segment(image.getvalue())
+
+
+@pytest.mark.parametrize("previous", [-2, 5, 9])
+def test_previous_group_must_come_before(tmp_path: Path, previous: int) -> None:
+    with pytest.raises(ValueError, match="cannot be the one before"):
+        writer_of(tmp_path).seal([make_group(2, 5)], previous)
+
+
 def test_newer_schema_is_refused_with_both_versions(tmp_path: Path) -> None:
-    content = altered(sealed(tmp_path), lambda file: file.attrs.modify("schema_version", 2))
-    with pytest.raises(NewerSchemaError, match="schema version 2 is newer than 1"):
+    """F15."""
+    content = altered(sealed(tmp_path), lambda file: file.attrs.modify("schema_version", 99))
+    with pytest.raises(NewerSchemaError, match="schema version 99 is newer than 2"):
         read_segment(content)
 
 

@@ -18,7 +18,7 @@ _TEMPORARY_PREFIX = ".tmp-"
 
 
 class IrregularFileError(OSError):
-    """Something else than a regular file has the name of one."""
+    """Something else than a regular file of a sensible size has the name of one."""
 
 
 class FileSystem:
@@ -73,11 +73,15 @@ class FileSystem:
         """Remove a file."""
         os.unlink(path)
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: Path, most: int | None = None) -> bytes:
         """All bytes of a regular file.
 
+        Args:
+            path: the file.
+            most: a larger file is refused before memory is taken for it.
+
         Raises:
-            IrregularFileError: a symbolic link, directory, device or pipe.
+            IrregularFileError: a symbolic link, directory, device or pipe, or more than `most` bytes.
         """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -86,8 +90,11 @@ class FileSystem:
                 raise IrregularFileError(f"{path} is a symbolic link; links are not followed") from None
             raise
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise IrregularFileError(f"{path} is not a regular file")
+            if most is not None and status.st_size > most:
+                raise IrregularFileError(f"{path} has {status.st_size:,} bytes, more than {most:,}")
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tspmz.replay.fields import load_group
 from tspmz.replay.files import FileSystem, IrregularFileError, remove_temporaries, write_all
 from tspmz.replay.manifest import MANIFEST_NAME, Manifest
-from tspmz.replay.segments import (
-    SEGMENT_NAME,
-    NewerSchemaError,
-    Segment,
-    SegmentError,
-    SegmentInfo,
-    read_segment,
-)
+from tspmz.replay.reading import Segment, read_segment
+from tspmz.replay.segments import SEGMENT_NAME, NewerSchemaError, SegmentError, SegmentInfo
 from tspmz.types import Group
 
+LARGEST_UNLISTED_BYTES = 2**32
+"""A segment that the manifest does not list is read whole only up to this size."""
 QUARANTINE_NAME = "quarantine"
 REASONS_NAME = "reasons.log"
 
@@ -45,7 +40,7 @@ class LoadReport(NamedTuple):
     stored_groups: int
 
 
-class _Candidate(NamedTuple):
+class Candidate(NamedTuple):
     """A segment file to verify; `info` is what the manifest lists of it."""
 
     name: str
@@ -64,8 +59,8 @@ def load_segments(
     one and all later ones of the actor go to `quarantine/`, so that the actor can play those numbers again. A gap
     between two listed segments is no damage: those groups were overwritten in the ring before they could be sealed.
     Segments on disk that the manifest does not list (a crash between the two) are adopted if they are whole and
-    follow without a gap. Without a readable manifest it is rebuilt from the files by the same rule. Files with other
-    names are left alone.
+    follow: without a gap, or behind one that they say is meant (`SegmentHeader.previous_group_id`). Without a readable
+    manifest it is rebuilt from the files by the same rule. Files with other names are left alone.
 
     Args:
         directory: the replay folder; may be missing.
@@ -80,7 +75,7 @@ def load_segments(
     """
     files = files or FileSystem()
     listed, notes, bad_manifest = _listed_segments(directory, run_id, files)
-    candidates, leftovers = _candidates(directory, listed, files)
+    candidates, leftovers = find_candidates(directory, listed, files)
     loader = _Loader(directory, run_id, config_hash, keep, files)
     for actor in sorted(candidates):
         loader.read_actor(actor, candidates[actor])
@@ -103,25 +98,6 @@ def load_segments(
     return LoadReport(loader.groups, loader.next_group_ids, manifest, quarantined, notes, stored)
 
 
-def verify_folder(directory: Path, files: FileSystem | None = None) -> Iterator[tuple[str, str]]:
-    """Check every listed segment without changing anything: `(name, what is wrong)`, empty text where it is whole.
-
-    Raises:
-        FileNotFoundError: no manifest.
-        SegmentError: the manifest cannot be read.
-    """
-    files = files or FileSystem()
-    manifest = Manifest.load(directory, files)
-    for info in manifest.entries:
-        candidate = _Candidate(info.name, info.actor, info.first_group_id, info)
-        try:
-            _verify(directory, candidate, manifest.run_id, None, files)
-            problem = ""
-        except (SegmentError, OSError) as error:
-            problem = str(error)
-        yield info.name, problem
-
-
 def _listed_segments(directory: Path, run_id: str, files: FileSystem) -> tuple[list[SegmentInfo], list[str], str]:
     """Entries of the manifest, notes, and why the manifest is bad (empty if it is good or missing)."""
     try:
@@ -139,15 +115,15 @@ def _listed_segments(directory: Path, run_id: str, files: FileSystem) -> tuple[l
     return manifest.entries, [], ""
 
 
-def _candidates(
+def find_candidates(
     directory: Path, listed: list[SegmentInfo], files: FileSystem
-) -> tuple[dict[int, list[_Candidate]], list[str]]:
+) -> tuple[dict[int, list[Candidate]], list[str]]:
     """Segments to verify by actor, in order, and the names that are older than the oldest listed one."""
     infos = {info.name: info for info in listed}
     oldest: dict[int, int] = {}
     for info in listed:
         oldest[info.actor] = min(info.first_group_id, oldest.get(info.actor, info.first_group_id))
-    candidates: dict[int, list[_Candidate]] = {}
+    candidates: dict[int, list[Candidate]] = {}
     leftovers = []
     for name in sorted({*infos, *files.names(directory)}):
         match = SEGMENT_NAME.fullmatch(name)
@@ -157,7 +133,7 @@ def _candidates(
         if first < oldest.get(actor, 0):
             leftovers.append(name)
         else:
-            candidates.setdefault(actor, []).append(_Candidate(name, actor, first, infos.get(name)))
+            candidates.setdefault(actor, []).append(Candidate(name, actor, first, infos.get(name)))
     for actor in candidates:
         candidates[actor].sort(key=lambda candidate: candidate.first_group_id)
     return candidates, leftovers
@@ -178,13 +154,18 @@ class _Loader:
         self.bad: list[tuple[str, str]] = []
         self.notes: list[str] = []
 
-    def read_actor(self, actor: int, candidates: list[_Candidate]) -> None:
+    def read_actor(self, actor: int, candidates: list[Candidate]) -> None:
         newest: deque[Group] = deque(maxlen=self._keep)
         expected = candidates[0].first_group_id
         for index, candidate in enumerate(candidates):
             try:
-                self._check_order(candidate, expected)
-                info, segment = _verify(self._directory, candidate, self._run_id, self._config_hash, self._files)
+                if candidate.first_group_id < expected:
+                    raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
+                info, segment = verify_segment(
+                    self._directory, candidate, self._run_id, self._config_hash, self._files
+                )
+                if not follows(candidate, segment, expected):
+                    raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
             except NewerSchemaError as error:
                 raise NewerSchemaError(f"{self._directory / candidate.name}: {error}") from None
             except (SegmentError, FileNotFoundError, IrregularFileError) as error:
@@ -192,6 +173,11 @@ class _Loader:
                 later = f"comes after {candidate.name}, which is bad"
                 self.bad += [(other.name, later) for other in candidates[index + 1 :]]
                 break
+            if info.first_group_id > expected:
+                self.notes.append(
+                    f"{self._directory / candidate.name}: groups {expected} to {info.first_group_id - 1} of actor "
+                    f"{actor} were never stored"
+                )
             expected = info.last_group_id + 1
             self.good.append(info)
             self.next_group_ids[actor] = expected
@@ -203,20 +189,20 @@ class _Loader:
         if newest:
             self.groups[actor] = list(newest)
 
-    def _check_order(self, candidate: _Candidate, expected: int) -> None:
-        first = candidate.first_group_id
-        if first == expected:
-            return
-        if first < expected or candidate.info is None:
-            raise SegmentError(f"does not follow: starts at group {first}, {expected} is the next")
-        self.notes.append(
-            f"{self._directory / candidate.name}: groups {expected} to {first - 1} of actor {candidate.actor} were "
-            f"never stored"
-        )
+
+def follows(candidate: Candidate, segment: Segment, expected: int) -> bool:
+    """Whether a whole segment may come after group `expected - 1`.
+
+    It starts at `expected`; or the manifest lists it after a gap; or it says itself that no group that is missing
+    was ever stored, which a folder without its manifest has to go by.
+    """
+    first = segment.header.first_group_id
+    listed = candidate.info is not None
+    return first == expected or (first > expected and (listed or segment.header.previous_group_id < expected))
 
 
-def _verify(
-    directory: Path, candidate: _Candidate, run_id: str, config_hash: str | None, files: FileSystem
+def verify_segment(
+    directory: Path, candidate: Candidate, run_id: str | None, config_hash: str | None, files: FileSystem
 ) -> tuple[SegmentInfo, Segment]:
     """The segment behind a candidate, all of it checked.
 
@@ -226,7 +212,7 @@ def _verify(
         IrregularFileError: no regular file.
         OSError: cannot be read.
     """
-    image = files.read(directory / candidate.name)
+    image = files.read(directory / candidate.name, candidate.info.size if candidate.info else LARGEST_UNLISTED_BYTES)
     digest = hashlib.sha256(image).hexdigest()
     if candidate.info is not None:
         if len(image) != candidate.info.size:
