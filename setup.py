@@ -20,7 +20,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["tspmz", "tspmz.*"]),
-    scripts=["bin/tspmz-train", "bin/tspmz-eval"],
+    scripts=["bin/tspmz-train", "bin/tspmz-eval", "bin/tspmz-solve"],
     install_requires=[
         "click>=8.1",
         "h5py>=3.10",
@@ -36,5 +36,6 @@ setup(
         "test": TEST,
         "lint": LINT,
         "curves": ["tensorboard>=2.16"],
+        "bench": ["pyvrp>=0.14", *EVAL],
     },
 )

@@ -117,7 +117,7 @@ def test_sampled_tours_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatc
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
     decoding = Decoding("sample", starts=2, augment=8, samples=2, seed=3)
     whole = decode(network, points, decoding)
-    monkeypatch.setattr(decode_module, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(decode_module, "_CACHE_BYTES", 1)
     assert np.array_equal(whole.tours, decode(network, points, decoding).tours)
 
 
@@ -141,6 +141,7 @@ def test_small_batches_give_the_same_tours(factory: Any, batch_bytes: int, monke
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
     whole = decode(network, points, how(factory, 2), make_search=factory)
     monkeypatch.setattr(decode_module, "_BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(decode_module, "_CACHE_BYTES", batch_bytes)
     finished: list[int] = []
     parts = decode(network, points, how(factory, 2), make_search=factory, on_progress=finished.append)
     assert np.array_equal(whole.tours, parts.tours)

@@ -18,6 +18,7 @@ from process_helpers import TinyRun
 
 import tspmz
 from tspmz.cli.eval import evaluate
+from tspmz.cli.solve import solve
 from tspmz.cli.train import train
 from tspmz.config import settings
 from tspmz.replay.fields import FIELDS
@@ -34,7 +35,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 CURVE = re.compile(r"[a-z]+/[a-z_<>]+")
 PUBLIC = [name for name in tspmz.__all__ if name[0].islower()]
-COMMANDS = {"tspmz-train": train, "tspmz-eval": evaluate}
+COMMANDS = {"tspmz-train": train, "tspmz-eval": evaluate, "tspmz-solve": solve}
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documentation is not beside the tests")
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from tspmz.agent import load_agent as load
     from tspmz.evaluation import EvaluationResult as EvaluationResult
     from tspmz.evaluation import evaluate as evaluate
+    from tspmz.solving import Solution as Solution
+    from tspmz.solving import solve as solve
 
 __version__ = "0.1.0"
 
@@ -18,10 +20,12 @@ _LAZY = {
     "EvaluationResult": ("tspmz.evaluation", "EvaluationResult"),
     "evaluate": ("tspmz.evaluation", "evaluate"),
     "load": ("tspmz.agent", "load_agent"),
+    "Solution": ("tspmz.solving", "Solution"),
+    "solve": ("tspmz.solving", "solve"),
 }
 """Public name to where it is: loaded when first asked for, so that `import tspmz` stays light and free of torch."""
 
-__all__ = ["Agent", "EvaluationResult", "__version__", "evaluate", "load"]
+__all__ = ["Agent", "EvaluationResult", "Solution", "__version__", "evaluate", "load", "solve"]
 
 
 def __getattr__(name: str) -> Any:

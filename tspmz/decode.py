@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from tspmz.network.attention import legal_bias
 from tspmz.network.build import Network
 from tspmz.network.inference import SearchModel
+from tspmz.network.rollout import Rollout, start_rollout
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import play
-from tspmz.tsp import env, symmetry, tours
+from tspmz.tsp import symmetry, tours
 from tspmz.types import Float32, Float64, Int64
 
 SearchFactory = Callable[[int, int], BatchedSearch]
@@ -24,6 +24,8 @@ LengthsOf = Callable[[slice, Int64], Float64]
 """`(instances, tours [I', G, N]) -> lengths [I', G]` of tours on some of the instances."""
 
 _BATCH_BYTES = 256 * 2**20
+_CACHE_BYTES = 3 * 2**20
+"""Of a batch that follows the policy on the CPU: larger ones leave the cache and take half as long again."""
 
 
 class Decoding(NamedTuple):
@@ -74,32 +76,31 @@ def policy_tours(
         device: where the network runs.
         uniforms: `[I, G, N]` in [0, 1): entry t decides the city drawn at place t; None = the most likely one.
     """
-    state = env.reset(coordinates, starts)
-    num_instances, num_starts, num_cities = state.visited.shape
-    out = np.empty((num_instances, num_starts, num_cities), np.int64)
+    num_cities = coordinates.shape[1]
+    out = np.empty((*starts.shape, num_cities), np.int64)
     out[:, :, 0] = starts
     with torch.inference_mode():
-        context = network.encode(torch.from_numpy(np.ascontiguousarray(coordinates)).to(device))
-        first = torch.from_numpy(state.first).to(device)
+        rollout = start_rollout(
+            network, torch.from_numpy(np.ascontiguousarray(coordinates)).to(device), torch.from_numpy(starts).to(device)
+        )
         draws = None if uniforms is None else torch.from_numpy(uniforms).to(device)
-        for t in range(1, num_cities):
-            legal = torch.from_numpy(env.legal_actions(state)).to(device)
-            current = torch.from_numpy(state.current).to(device)
-            embeddings = network.representation(context, first, current, legal.float())
-            policy_logits, _ = network.prediction(context, embeddings, current, legal_bias(legal))
-            chosen = policy_logits.argmax(dim=-1) if draws is None else _drawn(policy_logits, draws[:, :, t], legal)
-            actions = chosen.cpu().numpy()
-            state, _ = env.step(state, actions)
-            out[:, :, t] = actions
+        for t in range(1, num_cities - 1):
+            chosen = _choose(rollout, None if draws is None else draws[:, :, t])
+            rollout.move(chosen)
+            out[:, :, t] = chosen.cpu().numpy()
+    out[:, :, -1] = num_cities * (num_cities - 1) // 2 - out[:, :, :-1].sum(axis=-1)  # the one that is left
     return out
 
 
-def _drawn(policy_logits: torch.Tensor, uniforms: torch.Tensor, legal: torch.Tensor) -> torch.Tensor:
-    """Cities `[I, G]` drawn from the policy by inversion of its distribution function."""
-    sums = policy_logits.softmax(dim=-1).cumsum(dim=-1)
+def _choose(rollout: Rollout, uniforms: torch.Tensor | None) -> torch.Tensor:
+    """Cities `[I, G]`: the most likely ones, or drawn from the policy by inversion of its distribution function."""
+    scores = rollout.scores()
+    if uniforms is None:
+        return scores.argmax(dim=-1)
+    sums = rollout.policy_logits(scores).softmax(dim=-1).cumsum(dim=-1)
     drawn = (sums <= uniforms.unsqueeze(-1) * sums[..., -1:]).sum(dim=-1)
-    last_legal = legal.shape[-1] - 1 - legal.flip(-1).to(torch.uint8).argmax(dim=-1)
-    return torch.minimum(drawn, last_legal)  # rounding may leave the last sum below the draw
+    # rounding may leave a draw behind the last city that has a chance
+    return torch.minimum(drawn, (sums < sums[..., -1:]).sum(dim=-1))
 
 
 def searched_tours(
@@ -142,12 +143,14 @@ def decode(
     episodes = num_starts * per_start
     best = np.full(num_instances, np.inf)
     best_tours = np.zeros((num_instances, num_cities), np.int64)
-    for instances in _batches(num_instances, num_cities, episodes * augment, decoding.decode == "search"):
+    searching, on_cpu = decoding.decode == "search", torch.device(device).type == "cpu"
+    batch_bytes, per_city = (_BATCH_BYTES, 512) if searching else (_CACHE_BYTES if on_cpu else _BATCH_BYTES, 24)
+    for instances in _batches(num_instances, num_cities, episodes * augment, batch_bytes, per_city):
         part = coordinates[instances]
         chosen = len(part)
         seen = symmetry.all_symmetries(part).reshape(-1, num_cities, 2) if augment > 1 else part
         starts = np.tile(np.repeat(np.arange(num_starts), per_start), (len(seen), 1))
-        if decoding.decode == "search":
+        if searching:
             assert make_search is not None
             found = searched_tours(network, make_search(starts.size, num_cities), seen, starts, device)
         else:
@@ -188,9 +191,12 @@ def _uniforms(decoding: Decoding, instances: slice, episodes: int, num_cities: i
     return np.stack(drawn, axis=1).reshape(-1, episodes, num_cities)
 
 
-def _batches(num_instances: int, num_cities: int, episodes: int, searching: bool) -> Iterator[slice]:
-    """Slices of instances, as many at a time as fit into the memory set aside."""
-    bytes_per_episode = 4 * num_cities * (512 if searching else 24)
-    size = max(1, min(num_instances, _BATCH_BYTES // (bytes_per_episode * episodes)))
+def _batches(num_instances: int, num_cities: int, episodes: int, batch_bytes: int, per_city: int) -> Iterator[slice]:
+    """Slices of instances, as many at a time as fit into so many bytes, with `per_city` numbers per episode and city.
+
+    What is kept for pairs of cities while an instance is encoded counts as one more episode per city.
+    """
+    instance_bytes = 4 * num_cities * per_city * (episodes + num_cities)
+    size = max(1, min(num_instances, batch_bytes // instance_bytes))
     for first in range(0, num_instances, size):
         yield slice(first, min(first + size, num_instances))

@@ -36,7 +36,7 @@ class Context(NamedTuple):
     distances: Tensor
 
 
-_SLOPE_SCALE = 10.0
+SLOPE_SCALE = 10.0
 """Slopes on distances start at 0 and are of order 10: this factor lets them learn as fast as other weights."""
 
 
@@ -59,7 +59,7 @@ class EncoderLayer(nn.Module):
         m, n, dim = cities.shape
         heads = self.attention_in(self.attention_norm(cities)).view(m, n, 3, self.num_heads, dim // self.num_heads)
         queries, keys, values = heads.permute(2, 0, 3, 1, 4)
-        lean = distances.unsqueeze(1) * (_SLOPE_SCALE * self.slopes).view(1, -1, 1, 1)
+        lean = distances.unsqueeze(1) * (SLOPE_SCALE * self.slopes).view(1, -1, 1, 1)
         attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=lean)
         attended = attended.transpose(1, 2).reshape(m, n, dim)
         cities = cities + self.attention_out(attended)
@@ -177,14 +177,14 @@ class AttentionNetwork(nn.Module):
         states = self.state_norm(embeddings)
         queries = self.glimpse_query(states).view(m, e, self.num_heads, -1).transpose(1, 2)
         distances = gather(context.distances, current)
-        lean = distances.unsqueeze(1) * (_SLOPE_SCALE * self.glimpse_slopes).view(1, -1, 1, 1)
+        lean = distances.unsqueeze(1) * (SLOPE_SCALE * self.glimpse_slopes).view(1, -1, 1, 1)
         glimpse = F.scaled_dot_product_attention(
             queries, context.glimpse_keys, context.glimpse_values, attn_mask=legal_bias.unsqueeze(1) + lean
         )
         glimpse = self.glimpse_out(glimpse.transpose(1, 2).reshape(m, e, dim))
         features = torch.cat((states, glimpse), dim=-1)
         scores = torch.bmm(self.pointer_query(features), context.pointer_keys) / math.sqrt(dim)
-        scores = scores + distances * (_SLOPE_SCALE * self.pointer_slope)
+        scores = scores + distances * (SLOPE_SCALE * self.pointer_slope)
         policy_logits = self.tanh_clipping * torch.tanh(scores) + legal_bias
         return policy_logits, self.value_out(F.relu(self.value_in(features)))
 

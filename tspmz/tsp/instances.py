@@ -114,7 +114,7 @@ def load_instances(text: str) -> InstanceSet:
         return _from_tsplib(text)
     if Path(text).suffix != ".npy":
         raise InstanceError(f"instances {text!r}: {_SUPPORTED}")
-    return _from_array(text, _read_npy(Path(text)))
+    return from_array(text, _read_npy(Path(text)))
 
 
 def _generated_numbers(text: str, rest: str) -> tuple[int, int, int]:
@@ -145,7 +145,12 @@ def _read_npy(path: Path) -> NDArray[Any]:
         raise InstanceError(f"{path}: not an array file (numpy.save makes one): {reason}") from None
 
 
-def _from_array(name: str, array: NDArray[Any]) -> InstanceSet:
+def from_array(name: str, array: NDArray[Any]) -> InstanceSet:
+    """The instances of an array `[I, N, 2]` or `[N, 2]`, as `load_instances` reads them from a file.
+
+    Raises:
+        InstanceError: another shape, or no usable numbers.
+    """
     if array.dtype.kind not in "fiu":
         raise InstanceError(f"{name}: holds {array.dtype}, want numbers")
     with np.errstate(invalid="ignore", over="ignore"):  # what does not fit is refused below

@@ -1,0 +1,67 @@
+"""How fast is evaluation on one core, and how much memory does it take?
+
+    python -m benchmarks.evaluation RUN_OR_CHECKPOINT [--cities 20] [--count 1000] [--starts 20] [--augment 8]
+    python -m benchmarks.evaluation RUN_OR_CHECKPOINT --cities 500 --count 2 --starts 100
+
+Decodes greedily. Memory is the peak of the whole process, and what decoding added to it.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option("--cities", default=20, show_default=True)
+@click.option("--count", default=1000, show_default=True, help="Instances.")
+@click.option("--starts", default=20, show_default=True)
+@click.option("--augment", default=8, show_default=True)
+@click.option("--rounds", default=3, show_default=True, help="The median round is reported.")
+def main(source: Path, cities: int, count: int, starts: int, augment: int, rounds: int) -> None:
+    """Measure evaluation on one core."""
+    import numpy as np
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from tspmz.agent import load_agent
+    from tspmz.decode import Decoding
+    from tspmz.tsp.generators import published_uniform
+
+    torch.set_num_threads(1)
+    agent = load_agent(source, "cpu")
+    coordinates = published_uniform(cities, count, 1234)
+    decoding = Decoding(starts=starts, augment=augment)
+    agent.decode(coordinates[:1, :20], Decoding())  # compiles
+    before = _peak_mib()
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        lengths = agent.decode(coordinates, decoding).lengths
+        seconds.append(time.perf_counter() - started)
+    median = float(np.median(seconds))
+    tours = count * starts * augment
+    table = Table(title=f"greedy, {count} x TSP{cities}, {starts} starts x {augment} symmetries, 1 core")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_row("seconds (median round)", f"{median:.2f}")
+    table.add_row("seconds of each round", ", ".join(f"{one:.2f}" for one in seconds))
+    table.add_row("tours/s", f"{tours / median:,.0f}")
+    table.add_row("microseconds per move", f"{1e6 * median / (tours * (cities - 1)):.2f}")
+    table.add_row("mean length", f"{lengths.mean():.5f}")
+    table.add_row("peak memory (MiB)", f"{_peak_mib():,.0f}")
+    table.add_row("of it by decoding (MiB)", f"{_peak_mib() - before:,.0f}")
+    Console().print(table)
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

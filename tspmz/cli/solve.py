@@ -1,0 +1,241 @@
+"""tspmz-solve: the best tour of one instance."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tspmz.cli.command import INTERRUPTED, run_command
+from tspmz.errors import UsageError
+
+if TYPE_CHECKING:
+    from tspmz.solving import Progress, Solution
+    from tspmz.tsp.instances import InstanceSet
+
+PICTURES = (".png", ".svg")
+
+
+@click.command(name="tspmz-solve", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("source", metavar="RUN_OR_CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.tour", help="Write the tour as a TSPLIB file.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the tour (.png or .svg).")
+@click.option(
+    "--curve", type=click.Path(path_type=Path), metavar="FILE",
+    help="Draw the best length against seconds and simulations (.png or .svg).",
+)  # fmt: skip
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S",
+    help="Go on looking for so long [default: once through all starts and symmetries].",
+)  # fmt: skip
+@click.option(
+    "--decode", type=click.Choice(["greedy", "sample", "search"]), default=None,
+    help="What follows the greedy tours: nothing, draws from the policy, or tree search, with twice as many "
+    "simulations whenever all symmetries are through [default: sample with --seconds, else greedy].",
+)  # fmt: skip
+@click.option(
+    "--simulations", type=click.IntRange(min=1), metavar="S",
+    help="Simulations per move of the first searches [default: those of the run].",
+)  # fmt: skip
+@click.option("--polish", is_flag=True, help="2-opt and Or-opt on the best tour: no longer the network's work alone.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what --decode sample draws.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+def solve(
+    source: Path, file: Path, out: Path | None, plot: Path | None, curve: Path | None, seconds: float | None,
+    decode: str | None, simulations: int | None, polish: bool, seed: int, device: str,
+) -> int:  # fmt: skip
+    """Find a short tour of the instance in FILE (.tsp, or .npy with coordinates [N, 2]) with the agent of a run.
+
+    Ctrl-C ends it early, with the best tour so far.
+    """
+    decode = decode or ("greedy" if seconds is None else "sample")
+    _check(source, {"--out": out, "--plot": plot, "--curve": curve}, decode, simulations, seconds)
+    from tspmz.agent import load_agent
+    from tspmz.solving import solve as find
+    from tspmz.tsp.instances import InstanceError, load_instances
+
+    try:
+        instance = load_instances(str(file))
+    except InstanceError as error:
+        raise UsageError(str(error)) from None
+    if len(instance.coordinates) != 1:
+        raise UsageError(f"{file}: holds {len(instance.coordinates)} instances, want one; tspmz-eval takes many")
+    agent = load_agent(source, device)
+    reference = _published(instance)
+    with _stop_on_interrupt() as stopped, _live_view(instance, reference, seconds) as show:
+        solution = find(
+            instance, agent, seconds=seconds, decode=decode, simulations=simulations, polish=polish, seed=seed,
+            on_progress=show, should_stop=stopped,
+        )  # fmt: skip
+        interrupted = stopped()
+    _print_solution(instance, solution, reference)
+    _write_files(instance, solution, reference, out, plot, curve)
+    return INTERRUPTED if interrupted else 0
+
+
+def _check(
+    source: Path, files: dict[str, Path | None], decode: str, simulations: int | None, seconds: float | None
+) -> None:
+    if not source.exists():
+        raise UsageError(f"{source}: no such run folder or checkpoint")
+    for option, path in files.items():
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"{option} {path}: the folder {path.parent} does not exist")
+        if path is not None and option != "--out" and path.suffix not in PICTURES:
+            raise UsageError(f"{option} {path}: must end in .png or .svg")
+    if simulations is not None and decode != "search":
+        raise UsageError(f"--simulations needs --decode search: {decode} runs none")
+    if seconds is not None and decode == "greedy":
+        raise UsageError("--seconds needs --decode sample or search: the greedy tours are few and soon done")
+
+
+def _published(instance: InstanceSet) -> int | None:
+    from tspmz.tsp.optima import PUBLISHED_OPTIMA
+
+    return PUBLISHED_OPTIMA.get(instance.problem.name) if instance.problem is not None else None
+
+
+@contextlib.contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """A function that says whether Ctrl-C was pressed; a second one ends at once."""
+    pressed: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _live_view(
+    instance: InstanceSet, reference: int | None, seconds: float | None
+) -> Iterator[Callable[[Progress], None] | None]:
+    """Shows progress in a line at a terminal; elsewhere, one plain line that it has begun."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    from tspmz.tsp.tsplib import format_length
+
+    console = Console()
+    if not console.is_terminal:
+        how_long = "" if seconds is None else f", {seconds:g} seconds"
+        print(f"{instance.name}: {instance.coordinates.shape[1]} cities{how_long}", flush=True)
+        yield None
+        return
+
+    def table(progress: Progress) -> Table:
+        grid = Table.grid(padding=(0, 3))
+        gap = "" if reference is None else f" ({100 * (progress.length / reference - 1):.2f} %)"
+        limit = "" if seconds is None else f" of {seconds:g}"
+        grid.add_row(
+            f"[bold]{format_length(progress.length)}[/]{gap}", progress.method, f"{progress.tours:,} tours",
+            f"{progress.simulations:,} simulations", f"{progress.seconds:.1f}{limit} s",
+        )  # fmt: skip
+        return grid
+
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        yield lambda progress: live.update(table(progress))
+
+
+def _print_solution(instance: InstanceSet, solution: Solution, reference: int | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tspmz.tsp import tsplib
+
+    problem, last = instance.problem, solution.history[-1]
+    rows = [
+        ("instance", instance.names[0] if problem is not None else instance.name),
+        ("cities", str(len(solution.tour))),
+        ("length", tsplib.format_length(solution.length) + ("" if problem is None else f" ({problem.rule})")),
+    ]
+    if solution.length != solution.agent_length or "2-opt" in solution.method:
+        rows.append(("before 2-opt and Or-opt", tsplib.format_length(solution.agent_length)))
+    if reference is not None:
+        rows.append(("published optimum", tsplib.format_length(float(reference))))
+        rows.append(("gap", f"{100 * (solution.length / reference - 1):.3f} %"))
+    rows.append(("found by", solution.method))
+    rows.append(("tours made", f"{last.tours:,}"))
+    if last.simulations:
+        rows.append(("simulations", f"{last.simulations:,}"))
+    rows.append(("seconds", f"{last.seconds:.2f}"))
+    table = Table(show_header=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    note = "" if problem is None else tsplib.positions(problem)[1]
+    if note:
+        console.print(f"The network sees {note}.", style="dim", highlight=False)
+
+
+def _write_files(
+    instance: InstanceSet, solution: Solution, reference: int | None, out: Path | None, plot: Path | None,
+    curve: Path | None,
+) -> None:  # fmt: skip
+    from tspmz.tsp import tsplib
+
+    if out is not None:
+        name = instance.problem.name if instance.problem is not None else Path(instance.name).stem
+        comment = f"length {solution.length:.10g}, found by tspmz: {solution.method}"
+        _write(out, tsplib.tour_text(name, solution.tour, comment).encode(), "--out")
+    if plot is not None:
+        _write(plot, _tour_picture(instance, solution, plot.suffix), "--plot")
+    if curve is not None:
+        _write(curve, _curve_picture(solution, reference, curve.suffix), "--curve")
+
+
+def _tour_picture(instance: InstanceSet, solution: Solution, suffix: str) -> bytes:
+    from tspmz.plots.tours import draw_tours
+    from tspmz.tsp import tsplib
+
+    points = instance.coordinates[0] if instance.problem is None else tsplib.drawing(instance.problem)
+    name = instance.problem.name if instance.problem is not None else Path(instance.name).stem
+    title = f"{name}: {tsplib.format_length(solution.length)} ({solution.method})"
+    return _picture(draw_tours(points[None], solution.tour[None], [title]), suffix, title)
+
+
+def _curve_picture(solution: Solution, reference: int | None, suffix: str) -> bytes:
+    import numpy as np
+
+    from tspmz.plots.solving import draw_best_length
+
+    history = solution.history
+    polished = solution.length if "2-opt" in solution.method else None
+    figure = draw_best_length(
+        np.array([state.seconds for state in history]), np.array([state.simulations for state in history]),
+        np.array([state.length for state in history]), reference, polished,
+    )  # fmt: skip
+    return _picture(figure, suffix, "best length against seconds and simulations")
+
+
+def _picture(figure: Any, suffix: str, description: str) -> bytes:
+    from tspmz.plots.style import to_png, to_svg
+
+    return to_png(figure) if suffix == ".png" else to_svg(figure, "tspmz", description).encode()
+
+
+def _write(path: Path, data: bytes, option: str) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be written: {error.strerror}") from None
+
+
+def main() -> None:
+    """Entry point of bin/tspmz-solve."""
+    run_command(solve)

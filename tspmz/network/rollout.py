@@ -1,0 +1,138 @@
+"""A policy followed through whole episodes: true states only, so neither dynamics nor value are computed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from tspmz.network.attention import SLOPE_SCALE, AttentionNetwork, gather, legal_bias
+from tspmz.network.build import Network
+
+_ILLEGAL = -1e9
+
+
+class Rollout(Protocol):
+    """G episodes on each of M instances, in lock-step, N cities each."""
+
+    def scores(self) -> Tensor:
+        """`[M, G, N]`: in the order of the policy logits, `_ILLEGAL` or less for visited cities."""
+
+    def policy_logits(self, scores: Tensor) -> Tensor:
+        """What the network's prediction gives, `[M, G, N]`, from the scores."""
+
+    def move(self, cities: Tensor) -> None:
+        """Go to `cities` `[M, G]` int64."""
+
+
+def start_rollout(network: Network, coordinates: Tensor, starts: Tensor) -> Rollout:
+    """Encode instances and stand in their first cities.
+
+    Args:
+        network: in evaluation mode.
+        coordinates: `[M, N, 2]` float32.
+        starts: `[M, G]` int64.
+    """
+    if isinstance(network, AttentionNetwork):
+        return AttentionRollout(network, coordinates, starts)
+    return NetworkRollout(network, coordinates, starts)
+
+
+class NetworkRollout:
+    """Any network: representation and prediction of each state."""
+
+    def __init__(self, network: Network, coordinates: Tensor, starts: Tensor) -> None:
+        self._network = network
+        self._context: Any = network.encode(coordinates)
+        self._first = self._current = starts
+        self._legal = torch.ones(*starts.shape, coordinates.shape[1], dtype=torch.bool, device=coordinates.device)
+        self._legal.scatter_(2, starts.unsqueeze(-1), False)
+
+    def scores(self) -> Tensor:
+        """See `Rollout`."""
+        embeddings = self._network.representation(self._context, self._first, self._current, self._legal.float())
+        bias = legal_bias(self._legal)
+        return self._network.prediction(self._context, embeddings, self._current, bias)[0]
+
+    def policy_logits(self, scores: Tensor) -> Tensor:
+        """See `Rollout`."""
+        return scores
+
+    def move(self, cities: Tensor) -> None:
+        """See `Rollout`."""
+        self._current = cities
+        self._legal.scatter_(2, cities.unsqueeze(-1), False)
+
+
+class AttentionRollout:
+    """The attention network, with all that does not change along a tour worked out beforehand.
+
+    The same function as `representation` and the policy of `prediction`, up to rounding (a test compares them):
+
+    - The embedding of a state is a sum over cities, so a move changes it by two rows of tables.
+    - The pointer's score is linear in the normalized embedding and in the glimpse. Its weights, and those of the
+      glimpse's output, are multiplied into the pointer's keys, once per instance.
+    - Scores are left before their tanh, which keeps their order.
+
+    Attention is written out: at these sizes (some tens of episodes and cities per instance) plain batched products
+    take half the time of torch's fused kernel.
+    """
+
+    def __init__(self, network: AttentionNetwork, coordinates: Tensor, starts: Tensor) -> None:
+        m, n, _ = coordinates.shape
+        dim, heads = network.embedding_dim, network.num_heads
+        context = network.encode(coordinates)
+        self._network = network
+        self._shape = (m, starts.shape[1], n)
+        self._keys = context.glimpse_keys.transpose(2, 3).reshape(m * heads, dim // heads, n).contiguous()
+        self._values = context.glimpse_values.reshape(m * heads, n, dim // heads)
+        self._query_scale = 1.0 / math.sqrt(dim // heads)
+        self._fold_pointer(context.pointer_keys / math.sqrt(dim))
+        self._distances = context.distances
+        as_first, self._as_current, as_unvisited = context.state_inputs.chunk(3, dim=-1)
+        share = as_unvisited / n
+        # arriving in a city it becomes the current one and is no longer unvisited
+        self._arriving = self._as_current - share - network.progress / n
+        everywhere = context.summary + share.sum(dim=1, keepdim=True) + network.progress
+        self._embeddings = everywhere + gather(as_first, starts) + gather(self._arriving, starts)
+        self._current = starts
+        self._bias = torch.zeros(self._shape, device=coordinates.device)
+        self._bias.scatter_(2, starts.unsqueeze(-1), _ILLEGAL)
+
+    def _fold_pointer(self, keys: Tensor) -> None:
+        """From `keys` `[M, D, N]`: what states and glimpses are multiplied with, `[M, D, N]`, and a constant."""
+        network = self._network
+        of_states, of_glimpses = network.pointer_query.weight.chunk(2, dim=1)
+        bias = network.pointer_query.bias + of_glimpses @ network.glimpse_out.bias
+        self._states_to_scores = of_states.T @ keys
+        self._glimpses_to_scores = (of_glimpses @ network.glimpse_out.weight).T @ keys
+        self._constant = bias @ keys
+
+    def scores(self) -> Tensor:
+        """See `Rollout`."""
+        network, (m, g, n) = self._network, self._shape
+        heads, dim = network.num_heads, network.embedding_dim
+        states = network.state_norm(self._embeddings)
+        queries = network.glimpse_query(states).view(m, g, heads, dim // heads).transpose(1, 2)
+        distances = gather(self._distances, self._current)
+        lean = distances.unsqueeze(1) * (SLOPE_SCALE * network.glimpse_slopes).view(1, -1, 1, 1)
+        lean += self._bias.unsqueeze(1)
+        queries = queries.reshape(m * heads, g, dim // heads)
+        weights = torch.baddbmm(lean.view(m * heads, g, n), queries, self._keys, alpha=self._query_scale).softmax(-1)
+        glimpses = torch.bmm(weights, self._values).view(m, heads, g, -1).transpose(1, 2).reshape(m, g, dim)
+        scores = torch.add(self._bias, distances.mul_(SLOPE_SCALE * network.pointer_slope))
+        scores.baddbmm_(states, self._states_to_scores).baddbmm_(glimpses, self._glimpses_to_scores)
+        return scores.add_(self._constant.unsqueeze(1))
+
+    def policy_logits(self, scores: Tensor) -> Tensor:
+        """See `Rollout`."""
+        return self._network.tanh_clipping * torch.tanh(scores) + self._bias
+
+    def move(self, cities: Tensor) -> None:
+        """See `Rollout`."""
+        self._embeddings -= gather(self._as_current, self._current)
+        self._embeddings += gather(self._arriving, cities)
+        self._bias.scatter_(2, cities.unsqueeze(-1), _ILLEGAL)
+        self._current = cities
