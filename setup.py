@@ -20,7 +20,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["tspmz", "tspmz.*"]),
-    scripts=["bin/tspmz-train", "bin/tspmz-eval", "bin/tspmz-solve"],
+    scripts=["bin/tspmz-train", "bin/tspmz-eval", "bin/tspmz-solve", "bin/tspmz-replay"],
     install_requires=[
         "click>=8.1",
         "h5py>=3.10",

@@ -18,12 +18,14 @@ from process_helpers import TinyRun
 
 import tspmz
 from tspmz.cli.eval import evaluate
+from tspmz.cli.replay import replay
 from tspmz.cli.solve import solve
 from tspmz.cli.train import train
 from tspmz.config import settings
 from tspmz.replay.fields import FIELDS
 from tspmz.replay.manifest import Manifest
 from tspmz.replay.segments import SegmentHeader, SegmentInfo, SegmentWriter
+from tspmz.replay.summary import ActorSummary, Summary
 from tspmz.rng import generator_for
 from tspmz.stats import COLUMNS
 from tspmz.tsp import env, tours
@@ -35,7 +37,9 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 CURVE = re.compile(r"[a-z]+/[a-z_<>]+")
 PUBLIC = [name for name in tspmz.__all__ if name[0].islower()]
-COMMANDS = {"tspmz-train": train, "tspmz-eval": evaluate, "tspmz-solve": solve}
+COMMANDS: dict[str, click.Command] = {
+    "tspmz-train": train, "tspmz-eval": evaluate, "tspmz-solve": solve, "tspmz-replay": replay,
+}  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documentation is not beside the tests")
 
@@ -144,6 +148,12 @@ def test_fields_are_those_of_the_replay_page() -> None:
         assert rows[field.name][2].startswith(f"for `{field.policy_target}`" if field.policy_target else "always")
 
 
+def test_summary_keys_are_those_of_the_replay_page() -> None:
+    page = section("docs/replay-format.md", "Looking into a folder")
+    documented = {name for cell in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", cell)}
+    assert documented == {"directory", *Summary._fields, *ActorSummary._fields}
+
+
 def test_attributes_and_manifest_keys_are_those_of_the_replay_page() -> None:
     page = section("docs/replay-format.md", "Segments")
     attributes = re.findall(r"^\| `(\w+)` \| (?:text|integer) \|", page, flags=re.MULTILINE)
@@ -153,6 +163,8 @@ def test_attributes_and_manifest_keys_are_those_of_the_replay_page() -> None:
 
 
 def options_of(command: click.Command) -> set[str]:
+    if isinstance(command, click.Group):
+        return set().union(*(options_of(part) for part in command.commands.values()))
     return {option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts}
 
 
@@ -164,6 +176,8 @@ def test_command_lines_have_known_options_and_settings(name: str) -> None:
             command = next((COMMANDS[Path(word).name] for word in words if Path(word).name in COMMANDS), None)
             if command is None:
                 continue
+            if isinstance(command, click.Group):
+                command = command.commands[words[[Path(word).name in COMMANDS for word in words].index(True) + 1]]
             used = {word.partition("=")[0] for word in words if word.startswith("--")}
             assert used <= options_of(command), f"{name}: {call}"
 

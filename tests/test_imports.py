@@ -108,7 +108,7 @@ def test_module_says_what_it_is(name: str) -> None:
 
 def test_help_needs_no_heavy_module() -> None:
     code = (
-        "import sys, tspmz.cli.train, tspmz.cli.eval, tspmz.cli.solve\n"
+        "import sys, tspmz.cli.train, tspmz.cli.eval, tspmz.cli.solve, tspmz.cli.replay\n"
         "print(sorted({'torch', 'numpy', 'numba', 'h5py', 'rich', 'tensorboardX'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tspmz.channels import Channels, slots_per_actor
-from tspmz.checkpoint import load_latest, tidy
+from tspmz.channels import Channels, slots_per_actor, window_per_actor
+from tspmz.checkpoint import CheckpointError, list_checkpoints, load_checkpoint, load_latest, tidy
 from tspmz.config import Config
 from tspmz.config_files import config_hash
 from tspmz.errors import RunError
 from tspmz.replay.files import FileSystem
 from tspmz.replay.loading import LoadReport, load_segments
-from tspmz.replay.segments import NewerSchemaError
+from tspmz.replay.segments import NewerSchemaError, SegmentInfo
 from tspmz.rundir import CHECKPOINTS, REPLAY, RunDirectory
 
 _LOG = logging.getLogger(__name__)
@@ -82,6 +84,29 @@ def _read_back(
     # serial mode needs the window as it was at the checkpoint, which what was sealed later must not push out
     keep = sys.maxsize if config.run.mode == "serial" else slots_per_actor(config)
     return state, path, load_segments(run.path / REPLAY, run.run_id, config_hash(config), keep, files)
+
+
+def needed_group_ids(run_dir: Path, config: Config, entries: Iterable[SegmentInfo]) -> dict[int, int]:
+    """Of each actor, the oldest stored group that a resume puts back into the window.
+
+    In serial mode also every group that is in the window of a checkpoint, whatever was sealed after it.
+
+    Args:
+        run_dir: the run directory.
+        config: its settings.
+        entries: its sealed segments.
+    """
+    last: dict[int, int] = {}
+    for entry in entries:
+        last[entry.actor] = max(entry.last_group_id, last.get(entry.actor, -1))
+    needed = {actor: max(0, number + 1 - window_per_actor(config)) for actor, number in last.items()}
+    if config.run.mode == "serial":
+        for path in list_checkpoints(run_dir / CHECKPOINTS):
+            with contextlib.suppress(CheckpointError, KeyError):
+                replay = load_checkpoint(path)["replay"]
+                for actor, number in zip(replay["actor"].tolist(), replay["group_id"].tolist(), strict=True):
+                    needed[actor] = min(number, needed.get(actor, number))
+    return needed
 
 
 def bound_reached(state: dict[str, Any], config: Config) -> str:

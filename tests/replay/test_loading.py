@@ -15,7 +15,7 @@ from replay_helpers import make_group, same_group
 
 from tspmz.replay.files import FileSystem
 from tspmz.replay.loading import LoadReport, load_segments
-from tspmz.replay.manifest import MANIFEST_NAME, Manifest, parse_manifest, prune
+from tspmz.replay.manifest import MANIFEST_NAME, Manifest, parse_manifest
 from tspmz.replay.segments import NewerSchemaError, SegmentError, SegmentInfo, SegmentWriter
 
 
@@ -279,11 +279,18 @@ def test_symbolic_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_prune_removes_the_oldest_whole_segments(tmp_path: Path) -> None:
-    folder(tmp_path)
-    removed = prune(tmp_path, 5)
+    manifest = folder(tmp_path)
+    removed = manifest.prune(5)
     assert [info.name for info in removed] == ["segment-0-0.h5", "segment-1-10.h5"]
     assert ids(load(tmp_path)) == {0: [3, 4, 5, 6, 7, 8]}
-    assert prune(tmp_path, 6) == []
+    assert Manifest.load(tmp_path).prune(6) == []
+
+
+def test_prune_keeps_what_is_needed(tmp_path: Path) -> None:
+    manifest = folder(tmp_path)
+    assert [info.name for info in manifest.to_prune(0, {0: 4, 1: 13})] == ["segment-0-0.h5", "segment-1-10.h5"]
+    assert [info.name for info in manifest.prune(0, {0: 4, 1: 12})] == ["segment-0-0.h5"]
+    assert ids(load(tmp_path)) == {0: [3, 4, 5, 6, 7, 8], 1: [10, 11, 12]}
 
 
 def test_interrupted_pruning_is_finished_by_the_next_load(tmp_path: Path) -> None:

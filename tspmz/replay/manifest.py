@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tspmz.replay.segments import SEGMENT_NAME, NewerSchemaError, SegmentError, 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_SCHEMA_VERSION = 1
 
+_LARGEST_MANIFEST_BYTES = 2**28
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIELD_TYPES = {"name": str, "size": int, "sha256": str, "actor": int, "first_group_id": int, "last_group_id": int}
 
@@ -51,7 +52,7 @@ class Manifest:
             SegmentError: damaged.
         """
         files = files or FileSystem()
-        run_id, entries = parse_manifest(files.read(directory / MANIFEST_NAME))
+        run_id, entries = parse_manifest(files.read(directory / MANIFEST_NAME, _LARGEST_MANIFEST_BYTES))
         return cls(directory, run_id, entries, files)
 
     def add(self, info: SegmentInfo) -> None:
@@ -78,8 +79,26 @@ class Manifest:
         atomic_write(self._files, self.directory / MANIFEST_NAME, json.dumps(tree, indent=1).encode())
         self.entries = kept
 
-    def prune(self, keep_groups: int) -> list[SegmentInfo]:
-        """Remove the oldest whole segments as long as `keep_groups` groups remain: from the list, then from the disk.
+    def to_prune(self, keep_groups: int, needed: Mapping[int, int] | None = None) -> list[SegmentInfo]:
+        """The oldest segments that can go while `keep_groups` groups remain.
+
+        Args:
+            keep_groups: groups that stay.
+            needed: by actor, the oldest group that has to stay whatever `keep_groups` says.
+        """
+        total = sum(entry.num_groups for entry in self.entries)
+        chosen: list[SegmentInfo] = []
+        for entry in self.entries:
+            if needed is not None and entry.last_group_id >= needed.get(entry.actor, entry.last_group_id + 1):
+                continue
+            if total - entry.num_groups < keep_groups:
+                break
+            total -= entry.num_groups
+            chosen.append(entry)
+        return chosen
+
+    def prune(self, keep_groups: int, needed: Mapping[int, int] | None = None) -> list[SegmentInfo]:
+        """Remove the segments of `to_prune`: from the list, then from the disk.
 
         Returns:
             The segments removed.
@@ -87,23 +106,12 @@ class Manifest:
         Raises:
             OSError: the disk refused; files no longer listed go at the next `load_segments`.
         """
-        total = sum(entry.num_groups for entry in self.entries)
-        removed: list[SegmentInfo] = []
-        for entry in self.entries:
-            if total - entry.num_groups < keep_groups:
-                break
-            total -= entry.num_groups
-            removed.append(entry)
+        removed = self.to_prune(keep_groups, needed)
         if removed:
-            self.replace(self.entries[len(removed) :])
+            self.replace([entry for entry in self.entries if entry not in removed])
             for entry in removed:
                 self._files.unlink(self.directory / entry.name)
         return removed
-
-
-def prune(directory: Path, keep_groups: int, files: FileSystem | None = None) -> list[SegmentInfo]:
-    """`Manifest.prune` of the folder's manifest."""
-    return Manifest.load(directory, files).prune(keep_groups)
 
 
 def parse_manifest(content: bytes) -> tuple[str, list[SegmentInfo]]:

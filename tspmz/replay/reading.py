@@ -41,11 +41,13 @@ class Segment(NamedTuple):
         records: `[num_groups]` records of `fields.record_dtype`.
         valid: `[num_groups]` bool; False where the file is whole but the group was stored with numbers that are not
             finite, a tour that is no permutation, or rewards that do not add up to the tour's length.
+        schema_version: of the file.
     """
 
     header: SegmentHeader
     records: Records
     valid: Bool
+    schema_version: int
 
 
 def read_segment(image: bytes, *, run_id: str | None = None, config_hash: str | None = None) -> Segment:
@@ -79,7 +81,7 @@ def read_segment(image: bytes, *, run_id: str | None = None, config_hash: str | 
     except Exception as error:  # h5py makes many types of damaged metadata
         raise SegmentError(f"HDF5 cannot read it: {error}") from None
     _check_content(header, records, specs, version)
-    return Segment(header, records, _usable_groups(records))
+    return Segment(header, records, _usable_groups(records), version)
 
 
 def _read_header(file: h5py.File) -> tuple[SegmentHeader, int]:

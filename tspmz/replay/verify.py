@@ -112,11 +112,11 @@ def _scan_actor(directory: Path, candidates: list[Candidate], origin: Origin, fi
         except FileNotFoundError:
             if _is_listed(directory, candidate.name, files):
                 yield Scanned(candidate.name, listed, None, None, 0, "missing, though the manifest lists it")
-            else:
-                expected = candidate.info.last_group_id + 1 if candidate.info else expected
+            expected = candidate.info.last_group_id + 1 if candidate.info else expected
             continue
         except (SegmentError, OSError) as error:
             yield Scanned(candidate.name, listed, None, None, 0, str(error))
+            expected = candidate.info.last_group_id + 1 if candidate.info else expected
             continue
         problem, gap = "", 0
         if info.first_group_id < expected or not follows(candidate, segment, expected):
