@@ -21,6 +21,7 @@ LEVELS = (
     ("process", "console", "children", "rundir", "checkpoint", "channels"),
     ("network",),
     ("loss", "learner", "selfplay"),
+    ("rollback",),
     (
         "decode", "planning", "diagnostics", "pictures", "agent", "evaluation", "solving", "actor", "training",
         "recorder", "evaluator",

@@ -136,6 +136,20 @@ def test_f28_groups_of_all_actors_come_back_and_follow_each_other(tmp_path: Path
     assert prefix_problems(groups, {0: 14, 1: 8, 2: 8}, origin) == []
 
 
+def test_run_that_stores_nothing_goes_on_behind_its_checkpoint_with_an_empty_window(tmp_path: Path) -> None:
+    stopped = Stopped(tmp_path / "run", replay__persist=False)
+    for segment in (stopped.path / "replay").iterdir():
+        segment.unlink()  # `Stopped` always has a recorder
+    stopped.run.channels.stats.row("recorder").set("groups_sealed", 0)
+    stopped.run.loop.save()
+    channels = tiny_channels(stopped.config)
+    restore_channels(channels, find_restored(stopped.reopened(), stopped.config, False), stopped.config)
+    assert channels.ring.next_group_id(0) == 8
+    assert channels.limiter.size == 0
+    assert channels.limiter.actor_may_insert(0)
+    assert not channels.limiter.learner_may_sample()
+
+
 def test_f17_damaged_newest_checkpoint_falls_back(stopped: Stopped, caplog: pytest.LogCaptureFixture) -> None:
     newest = list_checkpoints(stopped.path / "checkpoints")[-1]
     newest.write_bytes(newest.read_bytes()[:1000])

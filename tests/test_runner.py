@@ -71,6 +71,12 @@ def test_all_roles_are_started(runner: Runner) -> None:
     assert runner._watch()
 
 
+def test_run_that_stores_nothing_has_no_recorder(tmp_path: Path) -> None:
+    config = tiny_config(replay__persist=False)
+    made = Runner(config, RunDirectory.create(tmp_path / "run", config), tiny_channels(config), None)
+    assert [child.name for child in made.children] == ["learner", "actor 0", "evaluator"]
+
+
 def test_learner_that_ends_well_ends_the_watch(runner: Runner) -> None:
     end(child_named(runner, "learner"), 0)
     assert not runner._watch()

@@ -42,6 +42,17 @@ def test_two_serial_runs_are_equal_and_another_seed_is_not(tmp_path: Path) -> No
     assert equal == [True, False]
 
 
+def test_run_that_stores_nothing_trains_and_resumes(tmp_path: Path) -> None:
+    state = trained(tmp_path / "run", replay__persist=False)
+    assert state["groups_sealed"] == 0
+    assert not list((tmp_path / "run" / "replay").iterdir())
+    config = tiny_config(**{**SERIAL, "replay__persist": False, "run__train_steps": 9})
+    assert train(config, tmp_path / "run", resume=True) == 0
+    resumed = load_latest(tmp_path / "run" / "checkpoints")[0]
+    assert resumed["learner"]["train_steps"] == 9
+    assert resumed["next_group_ids"][0] > state["next_group_ids"][0]
+
+
 def test_serial_run_refuses_several_actors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="plays with one actor, not 2"):
         train(tiny_config(**SERIAL, selfplay__num_actors=2), tmp_path / "run")

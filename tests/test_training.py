@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from faulty_files import FaultyFiles
@@ -48,21 +49,84 @@ def test_step_that_is_not_finite_is_skipped(tmp_path: Path, spoil: dict[str, boo
     assert run.loop.learner.bad_steps_in_a_row == 0
 
 
-def test_too_many_bad_steps_in_a_row_end_the_run(tmp_path: Path, spoil: dict[str, bool]) -> None:
-    run = TinyRun(tmp_path, learner__max_bad_steps=3, learner__checkpoint_seconds=0.1)
+def test_bad_steps_in_a_row_store_the_batch_and_roll_back(tmp_path: Path, spoil: dict[str, bool]) -> None:
+    run = TinyRun(tmp_path, learner__max_bad_steps=3, learner__rollback_rate_factor=0.25)
+    run.loop.train_once()
     run.loop.save()
+    good, version = weights(run), run.channels.weights.version
+    run.loop.train_once()
     spoil["on"] = True
-    for _ in range(2):
+    for _ in range(3):
         assert not run.loop.train_once()
         run.loop._next_checkpoint = 0.0
-        run.loop.save_if_due()
-    with pytest.raises(RunError, match="3 train steps in a row"):
+        run.loop.save_if_due()  # not within a row of bad steps
+    row = run.channels.stats.row("learner")
+    assert row.get("checkpoints") == 1
+    assert row.get("rollbacks") == 1
+    assert run.channels.weights.version == version + 1  # actors get the earlier weights at once
+    assert all(torch.equal(one, other) for one, other in zip(good, weights(run), strict=True))
+    state = run.loop.learner.state()
+    assert [state[name] for name in ("train_steps", "attempts", "bad_steps_in_a_row", "rate_factor")] == [2, 5, 0, 0.25]
+    (path,) = (tmp_path / "bad-batches").iterdir()
+    with np.load(path, allow_pickle=False) as stored:
+        assert stored["tours"].shape == (2, 4, 5)
+        assert stored["attempts"] == 5
+        assert sum(name.startswith("network/") for name in stored) == len(good)
+    spoil["on"] = False
+    assert run.loop.train_once()
+    rate = row.get("learning_rate")
+    assert rate == pytest.approx(0.25 * 1e-3 * 3 / 200)  # the third step of the warm-up
+
+
+def test_rollbacks_that_do_not_help_go_further_back_and_end_the_run(
+    tmp_path: Path, spoil: dict[str, bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = TinyRun(tmp_path, learner__max_bad_steps=2, learner__max_rollbacks=2)
+    run.loop.save()
+    run.loop.train_once()
+    run.loop.save()
+    spoil["on"] = True
+    for _ in range(5):
+        assert not run.loop.train_once()
+    with pytest.raises(RunError, match=r"2 train steps in a row had .* after 2 rollbacks"):
         run.loop.train_once()
-    assert run.channels.stats.row("learner").get("checkpoints") == 1
+    assert "rolled back to checkpoint-0000000001.pt" in caplog.text
+    assert "rolled back to checkpoint-0000000000.pt" in caplog.text
+    assert [path.stem[-1] for path in list_checkpoints(tmp_path / "checkpoints")] == ["0"]
+    assert (tmp_path / "checkpoints" / "checkpoint-0000000001.pt.refused").exists()
+    assert len(list((tmp_path / "bad-batches").iterdir())) == 3
+
+
+def test_weights_that_went_bad_are_rolled_back_before_anybody_gets_them(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path)
+    run.loop.train_once()
+    run.loop.save()
+    good = weights(run)
+    run.loop.train_once()
+    with torch.no_grad():
+        next(iter(run.loop.learner.module.parameters())).view(-1)[0] = float("nan")
+    run.loop.save(final=True)
+    state, _, _ = load_latest(tmp_path / "checkpoints")
+    assert state["learner"]["train_steps"] == 2
+    assert all(torch.equal(one, other) for one, other in zip(good, state["learner"]["network"].values(), strict=True))
+    pulled = np.empty(run.channels.weights.num_elements, np.float32)
+    run.channels.weights.pull(pulled, -1)
+    assert np.isfinite(pulled).all()
+
+
+def test_full_disk_costs_the_stored_batch_but_not_the_rollback(tmp_path: Path, spoil: dict[str, bool]) -> None:
+    disk = FaultyFiles()
+    run = TinyRun(tmp_path, files=disk, learner__max_bad_steps=1)
+    run.loop.save()
+    run.loop.train_once()
+    spoil["on"] = disk.full = True
+    assert not run.loop.train_once()
+    assert run.channels.stats.row("learner").get("rollbacks") == 1
+    assert not (tmp_path / "bad-batches").exists()
 
 
 def test_weights_that_are_not_finite_reach_nobody(tmp_path: Path) -> None:
-    run = TinyRun(tmp_path)
+    run = TinyRun(tmp_path, learner__max_rollbacks=0)
     run.loop.save()
     version = run.channels.weights.version
     with torch.no_grad():

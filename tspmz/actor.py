@@ -112,5 +112,6 @@ class Actor:
 def actor_main(index: int, config: Config, channels: Channels, run_dir: Path, parent_pid: int) -> None:
     """Main function of an actor process."""
     enter_child(run_dir, f"actor {index}", parent_pid)
+    actor = Actor(index, config, channels)
     _LOG.info("actor %d starts at group %d (pid %d)", index, channels.ring.next_group_id(index), os.getpid())
-    Actor(index, config, channels).run()
+    actor.run()

@@ -258,7 +258,6 @@ def evaluator_main(config: Config, channels: Channels, run_dir: Path, parent_pid
     enter_child(run_dir, "evaluator", parent_pid)
     os.nice(5)  # measuring must not slow what it measures
     _LOG.info("evaluator starts (pid %d)", os.getpid())
-    channels.stats.row("evaluator").beat()
     events = EventWriter(run_dir / TENSORBOARD / "evaluation", config.run.tensorboard)
     try:
         Evaluator(config, channels, events).run(

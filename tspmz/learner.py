@@ -52,6 +52,7 @@ class Learner:
         train_steps: updates done.
         attempts: updates tried; those that were skipped count too, so that none is tried twice with the same numbers.
         bad_steps_in_a_row: updates skipped since the last good one.
+        rate_factor: on the learning rate; below 1 after a rollback.
 
     Args:
         network: trained in place; moved to `device`.
@@ -87,6 +88,7 @@ class Learner:
         self.train_steps = 0
         self.attempts = 0
         self.bad_steps_in_a_row = 0
+        self.rate_factor = 1.0
         self._seed = seed
         self._positions = positions
         self._unroll_positions = unroll_positions
@@ -111,7 +113,7 @@ class Learner:
 
     def step(self, batch: Batch, progress: float) -> StepReport:
         """One optimizer step on `batch`; `progress` as for `learning_rate`."""
-        rate = learning_rate(self.train_steps, progress, **self._schedule)  # type: ignore[arg-type]
+        rate = self.rate_factor * learning_rate(self.train_steps, progress, **self._schedule)  # type: ignore[arg-type]
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         losses = unroll_loss(self.network, self._inputs(batch), **self._loss_settings)  # type: ignore[arg-type]
@@ -160,6 +162,7 @@ class Learner:
             "train_steps": self.train_steps,
             "attempts": self.attempts,
             "bad_steps_in_a_row": self.bad_steps_in_a_row,
+            "rate_factor": self.rate_factor,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -173,6 +176,20 @@ class Learner:
         self.train_steps = int(state["train_steps"])
         self.attempts = int(state["attempts"])
         self.bad_steps_in_a_row = int(state["bad_steps_in_a_row"])
+        self.rate_factor = float(state.get("rate_factor", 1.0))  # checkpoints of 0.1.0 before it have none
+
+    def roll_back(self, state: dict[str, Any], rate_factor: float) -> None:
+        """Take weights and optimizer from an earlier `state`, and go on more slowly. Counters stay: no number of a
+        step is given twice, and no batch is tried twice with the same symmetries.
+
+        Args:
+            state: what `state` gave.
+            rate_factor: on the present learning rate.
+        """
+        self.module.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.bad_steps_in_a_row = 0
+        self.rate_factor *= rate_factor
 
 
 def _draw(rng: np.random.Generator, rows: int, total: int, count: int) -> Int64:

@@ -30,6 +30,7 @@ _LEARNER_LEVELS = {
     "learner/gradient_norm": "gradient_norm",
     "learner/learning_rate": "learning_rate",
     "learner/bad_steps": "bad_steps",
+    "learner/rollbacks": "rollbacks",
     "replay/weights_lag": "mean_weights_lag",
     "replay/tour_length": "mean_tour_length",
     "replay/groups": "ring_groups",

@@ -37,7 +37,7 @@ def enter_child(run_dir: Path, name: str, parent_pid: int, threads: int = 1, ord
         run_dir: the run directory.
         name: of the process, in file names and log lines.
         parent_pid: process id of the parent, as the parent saw it.
-        threads: compute threads of torch.
+        threads: compute threads of torch, where the module of the child's main function has loaded it.
         orderly: it ignores SIGTERM too, because it must end in order, through the control words (a service manager
             sends SIGTERM to all processes of a run); else it ends at SIGTERM.
 
@@ -60,9 +60,9 @@ def enter_child(run_dir: Path, name: str, parent_pid: int, threads: int = 1, ord
     os.write(descriptor, f"{_START_MARK} {os.getpid()}\n".encode())
     os.close(descriptor)
     log_to_file(run_dir)
-    import torch
-
-    torch.set_num_threads(threads)
+    torch = sys.modules.get("torch")
+    if torch is not None:  # the recorder needs none: importing it would triple its memory and the time of a restart
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

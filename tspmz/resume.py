@@ -137,19 +137,20 @@ def restore_channels(channels: Channels, restored: Restored, config: Config) -> 
     """Fill the ring and the limiter; call before any child starts. Takes the groups out of `restored`.
 
     An actor goes on at its `first_group_ids`. In serial mode the ring holds exactly what it held at the checkpoint:
-    what was played after it is played again, with the same result.
+    what was played after it is played again, with the same result. Where nothing is stored (`replay.persist`) the
+    checkpoint's numbers count, too.
 
     Returns:
         The channels, with `first_group_ids`.
     """
-    serial = config.run.mode == "serial"
+    from_checkpoint = config.run.mode == "serial" or not config.replay.persist
     at_checkpoint = dict(enumerate(restored.state["next_group_ids"]))
     first = first_group_ids(restored, config)
     stored = restored.replay.groups
     idle = [actor for actor in stored if actor >= config.selfplay.num_actors]
     size = 0
     for actor in range(config.selfplay.num_actors):
-        next_id = at_checkpoint.get(actor, 0) if serial else first[actor]
+        next_id = at_checkpoint.get(actor, 0) if from_checkpoint else first[actor]
         groups = [group for group in stored.pop(actor, []) if group.group_id < next_id]
         groups = groups[-channels.ring.slots_per_actor :]
         channels.ring.restore(actor, groups, next_id)

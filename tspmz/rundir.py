@@ -27,6 +27,7 @@ TENSORBOARD = "tensorboard"
 CONFIG = "config.json"
 LOCK = "run.lock"
 LOGS = "logs"
+BAD_BATCHES = "bad-batches"
 _SCHEMA_VERSION = 1
 _LARGEST_CONFIG_BYTES = 2**20
 _LIBRARIES = ("torch", "numpy", "numba", "h5py")

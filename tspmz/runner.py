@@ -60,7 +60,8 @@ class Runner:
             Child("actor", index, actor_main, (index, config, channels, path))
             for index in range(config.selfplay.num_actors)
         ]
-        self._recorder = Child("recorder", 0, recorder_main, (config, channels, path, run.run_id))
+        recorder = Child("recorder", 0, recorder_main, (config, channels, path, run.run_id))
+        self._recorders = [recorder] if config.replay.persist else []
         evaluator = Child("evaluator", 0, evaluator_main, (config, channels, path))
         self._evaluators = [evaluator] if config.evaluation.interval_seconds > 0 else []
         self._child_lines = ChildLines(path)
@@ -68,7 +69,7 @@ class Runner:
     @property
     def children(self) -> list[Child]:
         """All of them."""
-        return [self._learner, *self._actors, self._recorder, *self._evaluators]
+        return [self._learner, *self._actors, *self._recorders, *self._evaluators]
 
     def run(self, interrupts: Interrupts, monitor: Monitor, display: Display) -> None:
         """Start everything, watch until the learner has reached the bound or a signal came, stop in order.
@@ -113,7 +114,7 @@ class Runner:
             if self._learner.exit_code == 0:
                 return False
             raise RunError(self._obituary(self._learner))
-        for child in (*self._actors, self._recorder, *self._evaluators):
+        for child in (*self._actors, *self._recorders, *self._evaluators):
             if child.process is not None and not child.alive:
                 self._note_end(child)
             if child.process is None and time.monotonic() >= child.not_before:
@@ -166,19 +167,20 @@ class Runner:
 
     def _stop(self, interrupted: bool, monitor: Monitor, display: Display) -> list[str]:
         """Actors first, then the learner's last checkpoint, then recorder and evaluator; returns what went wrong."""
-        dead = [child for child in (self._learner, self._recorder) if child.process is not None and not child.alive]
+        learner_ended = self._learner.process is not None and not self._learner.alive
         self._channels.control.advance(Phase.STOP)
         if interrupted:
             end_all(self._evaluators, 0.0)  # who stops a run does not wait for a last evaluation
         end_all(self._actors, _STOP_SECONDS["actor"])
-        problems = self._await_end([] if self._learner in dead else [self._learner], monitor, display)
+        problems = self._await_end([] if learner_ended else [self._learner], monitor, display)
         self._channels.control.advance(Phase.FINISH)
-        if not self._recorder.alive and self._learner.process is not None:
-            try:
-                self._recorder.start()  # it died: what is still in the ring shall be sealed all the same
-            except RunError as error:
-                problems.append(str(error))
-        problems += self._await_end([self._recorder], monitor, display)
+        for recorder in self._recorders:
+            if not recorder.alive and self._learner.process is not None:
+                try:
+                    recorder.start()  # it died: what is still in the ring shall be sealed all the same
+                except RunError as error:
+                    problems.append(str(error))
+        problems += self._await_end(self._recorders, monitor, display)
         for problem in [] if interrupted else self._await_end(self._evaluators, monitor, display):
             _LOG.warning("%s", problem)
         return problems

@@ -52,9 +52,10 @@ def run_serial(
     device = learner_device(config.learner.device)
     torch.set_num_threads(config.learner.threads)
     loop = TrainingLoop(config, channels, run.path, run.run_id, device, restored.state if restored else None)
-    recorder = Recorder(config, channels, replay, run.run_id, sealed, manifest)
+    recorder = Recorder(config, channels, replay, run.run_id, sealed, manifest) if config.replay.persist else None
     actor = Actor(0, config, channels)
-    loop.before_save = recorder.seal_all
+    if recorder is not None:
+        loop.before_save = recorder.seal_all
     channels.control.start_clock()
     if restored is None:
         loop.save()
@@ -63,7 +64,8 @@ def run_serial(
         actor.pull_weights()
         if channels.limiter.actor_may_insert(0):
             actor.play_once()
-            recorder.collect()
+            if recorder is not None:
+                recorder.collect()
             loop.refresh()
         elif channels.limiter.learner_may_sample():
             loop.train_once()
@@ -71,7 +73,8 @@ def run_serial(
             show_next = time.monotonic() + _SHOW_SECONDS
             display.update(monitor.view(channels.stats.snapshot(), (ProcessView("serial"),)))
     loop.save(final=True)
-    recorder.finish()
+    if recorder is not None:
+        recorder.finish()
     if config.evaluation.interval_seconds > 0 and not interrupted():
         events = EventWriter(run.path / TENSORBOARD / "evaluation", config.run.tensorboard)
         Evaluator(config, channels, events).evaluate()

@@ -63,6 +63,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _total("train_steps", "steps", "updates of the network"),
         _total("samples", "episodes", "episodes drawn for training"),
         _total("bad_steps", "steps", "updates skipped because a loss or gradient was not finite"),
+        _total("rollbacks", "", "times that weights and optimizer were taken back to a checkpoint"),
         _total("sample_seconds", "s", "time spent drawing batches and writing priorities back"),
         _total("step_seconds", "s", "time spent in forward pass, backward pass and optimizer"),
         _total("publish_seconds", "s", "time spent publishing weights"),

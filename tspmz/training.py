@@ -23,6 +23,7 @@ from tspmz.process import enter_child
 from tspmz.replay.buffer import ReplayBuffer
 from tspmz.replay.files import FileSystem
 from tspmz.rng import generator_for
+from tspmz.rollback import Rollbacks
 from tspmz.rundir import CHECKPOINTS
 from tspmz.settings import learner_settings, network_settings, replay_settings
 from tspmz.types import Batch
@@ -81,6 +82,11 @@ class TrainingLoop:
             channels.ring, window_per_actor=window_per_actor(config), **replay_settings(config)
         )
         self.buffer.ingest()
+        self._rollbacks = Rollbacks(
+            run_dir, config.learner.max_rollbacks, config.learner.rollback_rate_factor, files
+        )
+        self._batch: Batch | None = None
+        self._sound = True
         self._sealed_before = 0
         if resumed is not None:
             self._load(resumed)
@@ -126,11 +132,11 @@ class TrainingLoop:
         """Sample, step, write back; publish and save when due. False where the step was skipped as not finite.
 
         Raises:
-            RunError: too many skipped steps in a row.
+            RunError: too many skipped steps in a row, and rolling back has not helped.
         """
         rng = generator_for(self._config.run.seed, "sampler", 0, self.learner.attempts)
         with self._row.timed("sample_seconds"):
-            batch = self.buffer.sample(rng)
+            batch = self._batch = self.buffer.sample(rng)
         with self._row.timed("step_seconds"):
             report = self._step(batch)
         with self._row.timed("sample_seconds"):
@@ -138,6 +144,7 @@ class TrainingLoop:
                 self.buffer.update_priorities(batch.slots, batch.actors, batch.group_ids, report.priorities)
             self._channels.limiter.record_sample(len(batch.slots))
         self._account(batch, report.metrics, report.finite)
+        self._sound = report.finite
         if not report.finite:
             self._check_bad_steps()
             return False
@@ -177,32 +184,33 @@ class TrainingLoop:
         bad, limit = self.learner.bad_steps_in_a_row, self._config.learner.max_bad_steps
         _LOG.warning("learner: step %d skipped, loss or gradient not finite (%d in a row)", self.train_steps, bad)
         if bad >= limit:
-            raise RunError(
-                f"{bad} train steps in a row had a loss or gradient that is not finite; the last good checkpoint is "
-                f"kept. Try a lower learner.learning_rate"
-            )
+            self._roll_back(f"{bad} train steps in a row had a loss or gradient that is not finite")
+            self.publish()
+
+    def _roll_back(self, why: str) -> None:
+        self._rollbacks.roll_back(self.learner, self._batch, why)
+        self._row.set("rollbacks", self._rollbacks.count)
 
     def publish(self) -> None:
-        """Hand the weights to the actors.
+        """Hand the weights to the actors. Where one is not finite, roll back first: nobody gets such weights.
 
         Raises:
-            RunError: a weight is not finite: neither actors nor checkpoints get such weights.
+            RunError: a weight is not finite, and rolling back has not helped.
         """
         with self._row.timed("publish_seconds"):
             flatten_weights(self.learner.module, self._flat)
-            if not np.isfinite(self._flat).all():
-                raise RunError(
-                    f"a weight of the network is not finite after step {self.train_steps}; go on from the last "
-                    f"checkpoint with --resume and a lower learner.learning_rate"
-                )
+            while not np.isfinite(self._flat).all():
+                self._roll_back(f"a weight of the network is not finite after step {self.train_steps}")
+                flatten_weights(self.learner.module, self._flat)
             self._row.set("weights_version", self._channels.weights.publish(self._flat))
 
     def save_if_due(self) -> None:
         """Write a checkpoint when `learner.checkpoint_seconds` have passed since the last one.
 
-        None is written within a row of skipped steps: it would push out a good one.
+        None is written within a row of skipped steps, nor after a rollback before the first good step: it would push
+        out a good one.
         """
-        if time.monotonic() >= self._next_checkpoint and not self.learner.bad_steps_in_a_row:
+        if time.monotonic() >= self._next_checkpoint and self._sound:
             self.save()
 
     def save(self, final: bool = False) -> None:
@@ -251,6 +259,7 @@ class TrainingLoop:
     def run(self) -> None:
         """Train until the bound is reached or the run stops; ends with a checkpoint."""
         control = self._channels.control
+        self._row.beat()  # not before: who still loads its libraries is given more time
         self.save()
         waited = 0.0
         while control.phase == Phase.RUN and not self.finished:
@@ -295,7 +304,6 @@ def learner_main(
 ) -> None:
     """Main function of the learner process."""
     enter_child(run_dir, "learner", parent_pid, threads=config.learner.threads, orderly=True)
-    channels.stats.row("learner").beat()
     try:
         device = learner_device(config.learner.device)
         resumed = load_checkpoint(resume_from) if resume_from else None

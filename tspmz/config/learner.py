@@ -45,5 +45,8 @@ class LearnerConfig:
     checkpoint_every: int = setting(0, "train steps between two checkpoints; 0 = by time only", low=0, high=10**9)
     keep_checkpoints: int = setting(3, "checkpoints kept", low=2, high=1000)
     max_bad_steps: int = setting(
-        20, "train steps in a row with a non-finite loss or gradient before the run stops", low=1, high=10**6
-    )
+        20, "train steps in a row with a non-finite loss or gradient before a rollback to a checkpoint",
+        low=1, high=10**6,
+    )  # fmt: skip
+    max_rollbacks: int = setting(3, "rollbacks in one part of a run before it stops", low=0, high=1000)
+    rollback_rate_factor: float = setting(0.5, "factor on the learning rate at each rollback", low=0.0, high=1.0)

@@ -48,6 +48,7 @@ class ReplayConfig:
     td_steps: int = setting(
         0, "n of the n-step value target; 0 = Monte-Carlo return", low=0, high=1000, source="MuZero, appendix G"
     )
+    persist: bool = setting(True, "groups are stored on disk; false: a resumed run starts with an empty window")
     segment_groups: int = setting(
         2048, "a segment is sealed after that many groups of an actor", low=1, high=1_000_000
     )
