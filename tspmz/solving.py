@@ -18,8 +18,10 @@ from tspmz.tsp.instances import InstanceSet, from_array, load_instances
 from tspmz.tsp.polish import polish as polished
 from tspmz.types import Float64, Int64
 
-_CHUNK_SECONDS = 0.3
-"""Aim for the time between two looks at the clock."""
+_CHUNK_SECONDS = 0.5
+"""Between two looks at the clock at least, if there is so much to do."""
+
+_FIRST_CHUNK = 8
 
 
 class Progress(NamedTuple):
@@ -83,7 +85,7 @@ def solve(
 
     Greedy tours from every start on all eight symmetries come first. With `sample`, tours drawn from the policy follow;
     with `search`, tours by tree search, on one symmetry after the other and then with twice as many simulations. This
-    goes on until the time is over (what was begun is finished, a fraction of a second as a rule), or, without a limit,
+    goes on until the time is over (what was begun is finished, within a second as a rule), or, without a limit,
     once through the symmetries.
 
     Args:
@@ -162,12 +164,15 @@ class _Attempt:
         """Make the tours of a round, some starts at a time."""
         first, kind = 0, step.method
         while first < self._num_cities:
-            count = min(self._chunk.get(kind, 1), self._num_cities - first)
+            count = min(self._chunk.get(kind, _FIRST_CHUNK), self._num_cities - first)
             begun = time.monotonic()
             self._make(step, first, count)
-            spent = max(time.monotonic() - begun, 1e-6)
+            spent = time.monotonic() - begun
             first += count
-            self._chunk[kind] = int(np.clip(count * _CHUNK_SECONDS / spent, 1, 4 * count))
+            if spent < _CHUNK_SECONDS:
+                self._chunk[kind] = 2 * count
+            elif spent > 2 * _CHUNK_SECONDS:
+                self._chunk[kind] = max(1, count // 2)
             now = time.monotonic() - self._started
             self._history.append(Progress(now, self._tours, self._simulations, self._best, step.method))
             yield self._history[-1]

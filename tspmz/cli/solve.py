@@ -212,7 +212,7 @@ def _tour_picture(instance: InstanceSet, solution: Solution, suffix: str) -> byt
 def _curve_picture(solution: Solution, reference: int | None, suffix: str) -> bytes:
     import numpy as np
 
-    from tspmz.plots.solving import draw_best_length
+    from tspmz.plots.best_length import draw_best_length
 
     history = solution.history
     polished = solution.length if "2-opt" in solution.method else None

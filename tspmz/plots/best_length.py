@@ -41,6 +41,7 @@ def draw_best_length(
             panel.scatter([x[-1]], [polished_length], color=START, s=30, zorder=3, label="after 2-opt and Or-opt")
         dress(panel, label, "length")
     if searched:
-        panels[1].set_xscale("symlog", linthresh=max(1.0, float(simulations[simulations > 0][0])))
+        panels[1].set_xscale("symlog", linthresh=float(simulations[simulations > 0][0]))
+        panels[1].set_xlim(0, float(simulations[-1]))
     legend(panels[0], loc="upper right")
     return figure
