@@ -14,11 +14,26 @@ from tspmz.settings import network_settings
 from tspmz.tsp import env
 
 KINDS = ("attention", "resnet", "fullyconnected")
+CITIES = {"network__kind": "resnet", "network__resnet_board": "cities"}
+VISITS = {
+    "network__observation": "visits", "network__action_input": "plane", "problem__fixed_graph": True,
+    "selfplay__starts": "first_city",
+}  # fmt: skip
+VARIANTS: dict[str, dict[str, Any]] = {
+    "convolution": CITIES,
+    "downsampled convolution": {**CITIES, "network__downsample": True, "network__resnet_policy_layers": "8,8"},
+    "convolution on visits": {**CITIES, **VISITS},
+    "downsampled convolution on visits": {**CITIES, **VISITS, "network__downsample": True},
+    "fullyconnected on visits": {**VISITS, "network__kind": "fullyconnected", "network__fc_representation_layers": ""},
+    "resnet told of actions by a plane": {"network__kind": "resnet", "network__action_input": "plane"},
+}
+"""Names beside `KINDS` that `tiny_network` knows."""
 
 
-def tiny_network(kind: str = "attention", num_cities: int = 6, seed: int = 0) -> Any:
-    """A small network of a kind, in evaluation mode."""
-    config = tiny_config(network__kind=kind, problem__num_cities=num_cities, selfplay__group_size=2)
+def tiny_network(kind: str = "attention", num_cities: int = 6, seed: int = 0, **values: Any) -> Any:
+    """A small network of a kind or variant, in evaluation mode."""
+    chosen = {**VARIANTS.get(kind, {"network__kind": kind}), **values}
+    config = tiny_config(**chosen, problem__num_cities=num_cities, selfplay__group_size=2)
     return build_network(seed, **network_settings(config)).eval()
 
 
@@ -56,6 +71,7 @@ class PathNetwork(torch.nn.Module):
     """
 
     embedding_dim = 1
+    stacked_observations = 0
 
     class _Identity:
         def to_scalar(self, logits: torch.Tensor) -> torch.Tensor:
@@ -66,7 +82,9 @@ class PathNetwork(torch.nn.Module):
     def encode(self, coordinates: torch.Tensor) -> torch.Tensor:
         return coordinates
 
-    def representation(self, context: Any, first: Any, current: torch.Tensor, legal_actions: Any) -> torch.Tensor:
+    def representation(
+        self, context: Any, first: Any, current: torch.Tensor, legal_actions: Any, history: Any = None
+    ) -> torch.Tensor:
         return (current + 1).float().unsqueeze(-1)
 
     def dynamics(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from process_helpers import TinyRun
 
 from tspmz.actor import Actor
@@ -49,6 +50,47 @@ def test_each_stage_of_a_batch_is_a_sign_of_life(tmp_path: Path) -> None:
     row.set("heartbeat", 0.0)
     run.actor._clock.add("tree_seconds", 1.0)
     assert row.get("heartbeat") > 0.0
+
+
+def test_temperature_follows_the_train_steps(tmp_path: Path) -> None:
+    settings = {"selfplay__temperature": 0.9, "selfplay__temperature_schedule": "10:0.5,20:0"}
+    run = TinyRun(tmp_path, **settings)
+    found = []
+    for steps in (0, 9, 10, 19, 20, 1000):
+        run.channels.stats.row("learner").set("train_steps", steps)
+        found.append(run.actor.temperature)
+    assert found == [0.9, 0.9, 0.5, 0.5, 0.0, 0.0]
+    assert TinyRun(tmp_path / "plain").actor.temperature == 1.0
+
+
+def test_rest_is_cut_short_by_the_end_of_the_run(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path)
+    control = run.channels.control
+    beats: list[int] = []
+    control.pause(0.0, lambda: beats.append(1))
+    assert beats == []
+    control.pause(1e-3, lambda: beats.append(1))
+    assert beats == [1]
+    control.pause(1e9, lambda: control.advance(Phase.STOP))
+    assert control.phase == Phase.STOP
+
+
+def test_actor_and_learner_rest_after_each_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    delays = {"selfplay__delay_seconds": 7.0, "learner__delay_seconds": 9.0}
+    run = TinyRun(tmp_path, played=6, **delays)
+    rests: list[float] = []
+
+    def pause(seconds: float, beat: object) -> None:
+        rests.append(seconds)
+        run.channels.control.advance(Phase.STOP)
+
+    monkeypatch.setattr(run.channels.control, "pause", pause)
+    run.actor.run()
+    assert rests == [7.0]
+    monkeypatch.setattr(type(run.channels.control), "phase", Phase.RUN)
+    monkeypatch.setattr(type(run.loop), "finished", property(lambda loop: len(rests) > 1))
+    run.loop.run()
+    assert rests == [7.0, 9.0]
 
 
 def test_actor_ends_when_the_run_stops(tmp_path: Path) -> None:

@@ -76,9 +76,14 @@ def test_all_problems_are_named_at_once() -> None:
         ({"network.num_heads": 3}, "network.num_heads = 3"),
         ({"selfplay.group_size": 30}, "selfplay.group_size = 30"),
         ({"selfplay.group_size": 1}, "selfplay.group_size = 1"),
+        ({"network.stacked_observations": 1}, "network.stacked_observations = 1"),
+        ({"network.downsample": True}, "network.downsample = true"),
+        ({"network.kind": "resnet", "network.downsample": True}, "network.downsample = true"),
+        ({"network.observation": "visits"}, "network.observation = visits: tells no city"),
+        ({"network.observation": "visits", "network.kind": "resnet"}, "network.observation = visits: tells no city"),
+        ({"network.observation": "visits", "network.kind": "fullyconnected"}, "network.observation = visits: shows"),
         ({"replay.policy_target": "gumbel", "search.algorithm": "puct"}, "replay.policy_target = gumbel"),
         ({"replay.min_groups": 600}, "replay.min_groups = 600"),
-        ({"learner.unroll_steps": 20}, "learner.unroll_steps = 20"),
     ],
 )
 def test_rules_between_settings_are_checked(values: dict[str, object], named: str) -> None:
@@ -209,3 +214,29 @@ def test_hash_follows_the_fixed_settings_only() -> None:
     assert config_files.config_hash(config_files.build_config({"network.num_layers": 4})) != base
     assert len(base) == 16
     assert int(base, 16) >= 0
+
+
+def test_sizes_are_listed_with_commas_or_as_a_list_in_a_file(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.toml", '[network]\nfc_value_layers = [8, 16]\nfc_reward_layers = []\n')
+    network = config_files.load_config([path], ["network.fc_policy_layers=4, 5"]).network
+    assert (network.fc_value_layers, network.fc_reward_layers) == ("8,16", "")
+    assert [config.parse_sizes(text) for text in ("8,16", "", " 4, 5")] == [(8, 16), (), (4, 5)]
+
+
+@pytest.mark.parametrize("text", ["8,", "0", "8 16", "x", "-1"])
+def test_sizes_that_are_none_are_named(text: str) -> None:
+    (problem,) = problems_of(config_files.load_config, (), [f"network.fc_value_layers={text}"])
+    assert problem == (
+        f"network.fc_value_layers = {text!r}: must be whole numbers above 0, separated by commas, or empty"
+    )
+
+
+def test_schedules_are_pairs_of_steps_and_values() -> None:
+    assert config.parse_schedule("") == ()
+    assert config.parse_schedule("100:0.5, 200:0") == ((100, 0.5), (200, 0.0))
+
+
+@pytest.mark.parametrize("text", ["5", "5:", "5:x", "5:1,5:2", "6:1,5:2", "-1:1", "5:11", "5:nan", "5:1,", "5:1:2"])
+def test_schedules_that_are_none_are_named(text: str) -> None:
+    (problem,) = problems_of(config_files.load_config, (), [f"selfplay.temperature_schedule={text}"])
+    assert problem.startswith(f"selfplay.temperature_schedule = {text!r}: must be pairs of train steps, increasing")

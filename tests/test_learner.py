@@ -16,7 +16,10 @@ from tspmz.tsp.tours import tour_lengths
 from tspmz.types import Batch
 
 N = 5
-SCHEDULE = {"peak": 2.0, "warmup_steps": 10, "decay_fraction": 0.5, "final_fraction": 0.1}
+SCHEDULE = {
+    "peak": 2.0, "warmup_steps": 10, "decay": "cosine", "decay_fraction": 0.5, "final_fraction": 0.1,
+    "decay_rate": 0.25, "decay_steps": 100,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,51 @@ def test_learning_rate_warms_up_and_decays_as_by_hand(step: int, progress: float
 def test_learning_rate_without_warmup_and_decay_is_constant() -> None:
     plain = {**SCHEDULE, "warmup_steps": 0, "decay_fraction": 0.0}
     assert {learning_rate(s, p, **plain) for s in (0, 7) for p in (0.0, 0.9, 1.0)} == {2.0}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 0.2), (50, 1.0), (100, 0.5), (200, 0.125)])
+def test_exponential_decay_has_the_rates_by_hand(step: int, rate: float) -> None:
+    exponential = {**SCHEDULE, "decay": "exponential"}
+    rates = [learning_rate(step, progress, **exponential) for progress in (0.0, 1.0)]  # type: ignore[arg-type]
+    assert rates == pytest.approx([rate, rate])
+
+
+def test_optimizers_step_as_by_hand(batches: list[Batch]) -> None:
+    """First two steps of SGD with momentum; adam and adamw differ in weight decay only by where it enters."""
+    settings: dict[str, Any] = {
+        "learner__optimizer": "sgd", "learner__momentum": 0.5, "learner__weight_decay": 0.25,
+        "learner__learning_rate": 0.01, "learner__max_grad_norm": 1e6, "learner__decay_fraction": 0.0,
+    }  # fmt: skip
+    learner = make_learner(**settings)
+    matrix = next(p for p in learner.module.parameters() if p.dim() == 2)
+    vector = next(p for p in learner.module.parameters() if p.dim() == 1)
+    velocity = {}
+    for batch in batches[:2]:
+        before = {p: p.detach().clone() for p in (matrix, vector)}
+        learner.step(batch, 0.0)
+        for parameter, decay in ((matrix, 0.25), (vector, 0.0)):
+            assert parameter.grad is not None
+            gradient = parameter.grad + decay * before[parameter]
+            velocity[parameter] = gradient + 0.5 * velocity.get(parameter, torch.zeros(()))
+            torch.testing.assert_close(parameter.detach(), before[parameter] - 0.01 * velocity[parameter])
+
+
+def test_adam_decays_through_the_gradient_and_adamw_beside_it(batches: list[Batch]) -> None:
+    decayed = {}
+    for kind in ("adam", "adamw"):
+        learners = [
+            make_learner(learner__optimizer=kind, learner__learning_rate=0.01, learner__weight_decay=decay)
+            for decay in (0.0, 0.5)
+        ]
+        for learner in learners:
+            learner.step(batches[0], 0.0)
+        before = next(p for p in make_learner().module.parameters() if p.dim() == 2).detach()
+        plain, with_decay = (next(p for p in one.module.parameters() if p.dim() == 2).detach() for one in learners)
+        decayed[kind] = (with_decay - plain, before)
+    difference, before = decayed["adamw"]
+    torch.testing.assert_close(difference, -0.01 * 0.5 * before, atol=1e-6, rtol=1e-3)
+    difference, _ = decayed["adam"]
+    assert not torch.allclose(difference, -0.01 * 0.5 * before, atol=1e-4)
 
 
 def test_step_uses_the_rate_of_its_number(batches: list[Batch]) -> None:
@@ -161,9 +209,9 @@ def test_positions_are_drawn_in_order_without_repetition(
     rows: list[torch.Tensor] = []
     represent = learner.network.representation
 
-    def watched(context: Any, first: torch.Tensor, current: torch.Tensor, legal: torch.Tensor) -> torch.Tensor:
+    def watched(context: Any, first: Any, current: Any, legal: torch.Tensor, history: Any) -> torch.Tensor:
         rows.append(legal.sum(-1))
-        return represent(context, first, current, legal)
+        return represent(context, first, current, legal, history)
 
     monkeypatch.setattr(learner.network, "representation", watched)
     for batch in batches:

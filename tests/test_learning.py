@@ -15,6 +15,7 @@ from tspmz.tsp.reference import solve_exact
 from tspmz.tsp.tours import nearest_neighbor, tour_lengths
 
 N = 6
+FC_WIDE = {f"network__fc_{part}_layers": "128" for part in ("representation", "dynamics", "reward", "value", "policy")}
 SETTINGS = {
     "problem__num_cities": N,
     "network__embedding_dim": 32,
@@ -66,6 +67,6 @@ def test_greedy_policy_gets_better_than_nearest_neighbor(kind: str, tmp_path: Pa
 def test_fully_connected_network_halves_its_gap(tmp_path: Path) -> None:
     # it has to learn by heart what the other two are built on, so it is far from nearest neighbor at this point
     points = random_coordinates(300, 5, seed=99)
-    settings = {"problem__num_cities": 5, "selfplay__group_size": 5, "network__fc_hidden": 128}
+    settings = {"problem__num_cities": 5, "selfplay__group_size": 5, **FC_WIDE}
     untrained = greedy_gap(trained(tmp_path, "fullyconnected", 1, **settings), points)
     assert greedy_gap(trained(tmp_path, "fullyconnected", 3000, **settings), points) < 0.5 * untrained

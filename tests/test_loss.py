@@ -25,6 +25,7 @@ class PlainNetwork(torch.nn.Module):
     """
 
     embedding_dim = 1
+    stacked_observations = 0
 
     def __init__(self, value_logits: list[float] | None = None, reward_logits: list[float] | None = None) -> None:
         super().__init__()
@@ -38,7 +39,7 @@ class PlainNetwork(torch.nn.Module):
         return coordinates
 
     def representation(
-        self, context: Any, first: torch.Tensor, current: torch.Tensor, legal_actions: torch.Tensor
+        self, context: Any, first: torch.Tensor, current: torch.Tensor, legal_actions: torch.Tensor, history: Any = None
     ) -> torch.Tensor:
         self.calls.append(("representation", first, current))
         return self.weight.expand(*current.shape, 1)

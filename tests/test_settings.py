@@ -37,8 +37,14 @@ def test_receiver_takes_exactly_these_settings(
 
 def test_values_are_those_of_the_config() -> None:
     config = tiny_config(search__discount=0.5, learner__learning_rate=0.25, learner__batch_groups=3)
-    assert network_settings(config) == {**dataclasses.asdict(config.network), "num_cities": 5}
+    found = network_settings(config)
+    assert found.pop("num_cities") == 5
+    assert (found["fc_value_layers"], found["resnet_policy_layers"]) == ((64,), ())
+    assert {k: v for k, v in found.items() if not k.endswith("_layers") or k == "num_layers"} == {
+        k: v for k, v in dataclasses.asdict(config.network).items() if not k.endswith("_layers") or k == "num_layers"
+    }
     assert search_settings(config) == dataclasses.asdict(config.search)
     assert learner_settings(config)["learning_rate"] == 0.25
+    assert learner_settings(tiny_config(learner__unroll_steps=20))["unroll_steps"] == 4
     assert replay_settings(config)["discount"] == 0.5
     assert replay_settings(config)["batch_groups"] == 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tspmz.channels import Channels
-from tspmz.config import Config
+from tspmz.config import Config, parse_schedule
 from tspmz.control import Phase
 from tspmz.network.build import Network, build_network, load_flat_weights, num_weights
 from tspmz.network.inference import SearchModel
@@ -56,6 +56,9 @@ class Actor:
         self._count = selfplay.groups_in_parallel
         self._temperature = selfplay.temperature
         self._temperature_threshold = selfplay.temperature_threshold
+        self._temperature_schedule = parse_schedule(selfplay.temperature_schedule)
+        self._delay = selfplay.delay_seconds
+        self._learner_row = channels.stats.row("learner")
         self._source = GroupSource(**group_settings(config, index))
         self._search = BatchedSearch(self._count * selfplay.group_size, problem.num_cities, **search_settings(config))
         network = build_network(0, **network_settings(config)).to(selfplay.device).eval()
@@ -73,13 +76,20 @@ class Actor:
             self._row.set("weights_version", version)
         return self.weights_version >= 0
 
+    @property
+    def temperature(self) -> float:
+        """The one that the schedule gives for the train steps done so far."""
+        train_steps = self._learner_row.get("train_steps")
+        reached = [value for step, value in self._temperature_schedule if train_steps >= step]
+        return reached[-1] if reached else self._temperature
+
     def play_once(self) -> None:
         """Play one batch of groups to the end and write them."""
         started = time.perf_counter()
         first = self._channels.ring.next_group_id(self.index)
         groups = play_groups(
             self._model, self._search, self._source, first, self._count, self.weights_version,
-            temperature=self._temperature, temperature_threshold=self._temperature_threshold, clock=self._clock,
+            temperature=self.temperature, temperature_threshold=self._temperature_threshold, clock=self._clock,
         )
         with self._row.timed("write_seconds"):
             for group in groups:
@@ -106,6 +116,8 @@ class Actor:
             self._row.add("wait_seconds", wait.seconds)
             if wait.granted:
                 self.play_once()
+                with self._row.timed("wait_seconds"):
+                    self._channels.control.pause(self._delay, self._row.beat)
             self._row.beat()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tspmz.config import Config, ConfigError, section_types, setting_type, settings, walk
+from tspmz.config import Config, ConfigError, parse_sizes, section_types, setting_type, settings, walk
 
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -48,6 +48,8 @@ def _coerce(key: str, value: Any) -> tuple[Any, str | None]:
     kind = setting_type(key)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value), None
+    if settings()[key].metadata["parse"] is parse_sizes and isinstance(value, list):
+        value = ",".join(str(size) for size in value)
     if type(value) is not kind:
         return value, f"{key} = {value!r:.80}: must be of type {kind.__name__}, not {type(value).__name__}"
     return value, None

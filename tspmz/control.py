@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from enum import IntEnum
 
 import numpy as np
 
 from tspmz.shared import SharedBlock
+
+_BEAT_SECONDS = 0.5
 
 
 class Phase(IntEnum):
@@ -56,6 +59,13 @@ class Control:
     def start_clock(self) -> None:
         """The training time starts to count now."""
         self._floats[1] = time.monotonic()
+
+    def pause(self, seconds: float, beat: Callable[[], None]) -> None:
+        """Rest for so long, or until the run stops; `beat` is called at least twice a second."""
+        end = time.monotonic() + seconds
+        while self.phase == Phase.RUN and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _BEAT_SECONDS))
+            beat()
 
     def elapsed(self) -> float:
         """Seconds of training, earlier parts of a resumed run included."""

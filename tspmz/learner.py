@@ -30,15 +30,30 @@ class StepReport(NamedTuple):
 
 
 def learning_rate(
-    step: int, progress: float, *, peak: float, warmup_steps: int, decay_fraction: float, final_fraction: float
+    step: int,
+    progress: float,
+    *,
+    peak: float,
+    warmup_steps: int,
+    decay: str,
+    decay_fraction: float,
+    final_fraction: float,
+    decay_rate: float,
+    decay_steps: int,
 ) -> float:
-    """Learning rate at a train step: linear warm-up, constant, then a half cosine down to `peak * final_fraction`.
+    """Learning rate at a train step: linear warm-up, and one of two ways down.
+
+    `cosine`: constant, then a half cosine down to `peak * final_fraction`. `exponential`: times
+    `decay_rate ** (step / decay_steps)` (MuZero, appendix G).
 
     Args:
         step: train steps done.
         progress: share of the run's bound (minutes or steps) that is done, 0..1; 0 where there is no bound.
+        Others: see `config.LearnerConfig`.
     """
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    if decay == "exponential":
+        return peak * warm * decay_rate ** (step / decay_steps)  # type: ignore[no-any-return]
     start = 1.0 - decay_fraction
     down = min(max((progress - start) / decay_fraction, 0.0), 1.0) if decay_fraction else 0.0
     return peak * warm * (final_fraction + (1 - final_fraction) * 0.5 * (1 + math.cos(math.pi * down)))
@@ -67,11 +82,16 @@ class Learner:
         device: torch.device | str,
         seed: int,
         *,
+        optimizer: str,
+        momentum: float,
+        weight_decay: float,
         learning_rate: float,
         warmup_steps: int,
+        decay: str,
         decay_fraction: float,
         final_rate_fraction: float,
-        weight_decay: float,
+        decay_rate: float,
+        decay_steps: int,
         max_grad_norm: float,
         unroll_steps: int,
         positions: int,
@@ -97,8 +117,11 @@ class Learner:
         self._schedule = {
             "peak": learning_rate,
             "warmup_steps": warmup_steps,
+            "decay": decay,
             "decay_fraction": decay_fraction,
             "final_fraction": final_rate_fraction,
+            "decay_rate": decay_rate,
+            "decay_steps": decay_steps,
         }
         self._loss_settings = {
             "unroll_steps": unroll_steps,
@@ -107,8 +130,8 @@ class Learner:
             "entropy_bonus": entropy_bonus,
             "dynamics_gradient_scale": dynamics_gradient_scale,
         }
-        self._optimizer = torch.optim.AdamW(
-            _decay_groups(self.module, weight_decay), lr=learning_rate, betas=(0.9, 0.95), fused=True
+        self._optimizer = _make_optimizer(
+            optimizer, _decay_groups(self.module, weight_decay), learning_rate, momentum
         )
 
     def step(self, batch: Batch, progress: float) -> StepReport:
@@ -198,6 +221,16 @@ def _draw(rng: np.random.Generator, rows: int, total: int, count: int) -> Int64:
     if not 0 < count < total:
         return everything
     return np.sort(rng.permuted(everything, axis=1)[:, :count], axis=1)
+
+
+def _make_optimizer(
+    kind: str, groups: list[dict[str, Any]], learning_rate: float, momentum: float
+) -> torch.optim.Optimizer:
+    if kind == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum)
+    if kind == "adam":
+        return torch.optim.Adam(groups, lr=learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
 
 
 def _decay_groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

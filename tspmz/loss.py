@@ -106,7 +106,8 @@ def unroll_loss(
 
     states = _states_at(inputs, order, 0)
     first = inputs.tours[:, :, :1].expand(-1, -1, inputs.positions.shape[1]).reshape(num_groups, -1)
-    embeddings = network.representation(context, first, states.current, states.legal.float())
+    past = _past_cities(inputs, network.stacked_observations)
+    embeddings = network.representation(context, first, states.current, states.legal.float(), past)
     policy, value, policy_logits, values = _prediction_losses(network, context, embeddings, states)
     mask = states.loss_mask
     policy_loss, value_loss = _policy_mean(policy, states, policy_weight), _mean(value, value_weight, mask)
@@ -159,6 +160,14 @@ def _at(values: Tensor, index: Tensor) -> Tensor:
     shape = (*index.shape[:1], values.shape[1], index.shape[1], *values.shape[3:])
     wide = index.view(index.shape[0], 1, index.shape[1], *([1] * (values.dim() - 3))).expand(shape)
     return values.gather(2, wide)
+
+
+def _past_cities(inputs: LossInputs, count: int) -> Tensor:
+    """The `count` cities before those at the positions, for every episode: `[M, G * P, count]`; -1 before the start."""
+    steps = inputs.positions.unsqueeze(-1) - torch.arange(1, count + 1, device=inputs.positions.device)
+    index = steps.clamp(min=0).flatten(1)
+    cities = _at(inputs.tours, index).unflatten(2, steps.shape[1:])
+    return torch.where(steps.unsqueeze(1) >= 0, cities, -1).flatten(1, 2)
 
 
 def _states_at(inputs: LossInputs, order: Tensor, k: int) -> _States:

@@ -10,6 +10,7 @@ import numpy as np
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env, generators
+from tspmz.tsp.tours import past_cities
 from tspmz.types import Bool, Float32, Group, Int64, RecurrentOutput, RootOutput
 
 
@@ -23,11 +24,17 @@ class StageClock(Protocol):
 class Model(Protocol):
     """What a search plans with: learned (`network.inference.SearchModel`) or true (`tsp.dynamics.TrueDynamics`)."""
 
+    @property
+    def stacked_observations(self) -> int:
+        """Past cities k that `initial` wants to know of."""
+
     def encode(self, coordinates: Float32) -> None:
         """Take in the instances `[I, N, 2]` that the next calls are about."""
 
-    def initial(self, first: Int64, current: Int64, legal_actions: Bool) -> RootOutput:
-        """Roots at true states: `first`, `current` `[I, G]`, `legal_actions [I, G, N]`."""
+    def initial(
+        self, first: Int64, current: Int64, legal_actions: Bool, history: Int64 | None = None
+    ) -> RootOutput:
+        """Roots at true states: `first`, `current` `[I, G]`, `legal_actions [I, G, N]`, past cities `[I, G, k]`."""
 
     def recurrent(self, parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:
         """One action from a node of each tree, as `BatchedSearch.run` asks for it."""
@@ -98,11 +105,13 @@ def play(
     watch = _StopWatch(clock)
     with watch("network_seconds"):
         model.encode(coordinates)
+    stacked = model.stacked_observations
     depth = 0.0
     for t in range(moves - 1):
         legal = env.legal_actions(state)
         with watch("network_seconds"):
-            root = model.initial(state.first, state.current, legal)
+            past = past_cities(out.tours, t, stacked) if stacked else None
+            root = model.initial(state.first, state.current, legal, past)
         cold = temperature_threshold and t >= temperature_threshold
         with watch("tree_seconds", minus="network_seconds"):
             heat = 0.0 if cold else temperature

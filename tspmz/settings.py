@@ -10,7 +10,11 @@ from tspmz.config import Config
 
 def network_settings(config: Config) -> dict[str, Any]:
     """Arguments of `network.build.build_network`."""
-    return dataclasses.asdict(config.network) | {"num_cities": config.problem.num_cities}
+    values = dataclasses.asdict(config.network) | {"num_cities": config.problem.num_cities}
+    for field in dataclasses.fields(config.network):
+        if field.metadata["parse"] is not None:
+            values[field.name] = field.metadata["parse"](values[field.name])
+    return values
 
 
 def group_settings(config: Config, actor: int) -> dict[str, Any]:
@@ -37,11 +41,13 @@ def search_settings(config: Config) -> dict[str, Any]:
 def learner_settings(config: Config) -> dict[str, Any]:
     """Arguments of `learner.Learner`."""
     names = (
-        "learning_rate", "warmup_steps", "decay_fraction", "final_rate_fraction", "weight_decay", "max_grad_norm",
-        "unroll_steps", "positions", "unroll_positions", "value_loss_weight", "reward_loss_weight", "entropy_bonus",
-        "dynamics_gradient_scale", "augment",
+        "optimizer", "momentum", "weight_decay", "max_grad_norm", "learning_rate", "warmup_steps", "decay",
+        "decay_fraction", "final_rate_fraction", "decay_rate", "decay_steps", "positions", "unroll_positions",
+        "value_loss_weight", "reward_loss_weight", "entropy_bonus", "dynamics_gradient_scale", "augment",
     )  # fmt: skip
-    return {name: getattr(config.learner, name) for name in names}
+    # states past the end of an episode count for nothing: not even the steps that would lead there are taken
+    unroll_steps = min(config.learner.unroll_steps, config.problem.num_cities - 1)
+    return {name: getattr(config.learner, name) for name in names} | {"unroll_steps": unroll_steps}
 
 
 def replay_settings(config: Config) -> dict[str, Any]:

@@ -273,6 +273,8 @@ class TrainingLoop:
                 with self._row.timed("busy_seconds"):
                     self.train_once()
                     self.save_if_due()
+                with self._row.timed("wait_seconds"):
+                    control.pause(self._config.learner.delay_seconds, self._row.beat)
             self._row.beat()
         self.save(final=True)
 

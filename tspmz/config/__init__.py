@@ -9,7 +9,7 @@ from tspmz.config.replay import ReplayConfig
 from tspmz.config.run import RunConfig
 from tspmz.config.search import SearchConfig
 from tspmz.config.selfplay import SelfPlayConfig
-from tspmz.config.setting import ConfigError
+from tspmz.config.setting import ConfigError, parse_schedule, parse_sizes
 
 __all__ = [
     "LARGEST_DEFAULT_GROUP",
@@ -23,6 +23,8 @@ __all__ = [
     "RunConfig",
     "SearchConfig",
     "SelfPlayConfig",
+    "parse_schedule",
+    "parse_sizes",
     "section_types",
     "setting_type",
     "settings",

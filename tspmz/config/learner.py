@@ -17,7 +17,8 @@ class LearnerConfig:
     threads: int = setting(1, "compute threads of the learner on the CPU", low=1, high=1024)
     batch_groups: int = setting(16, "groups in a batch", low=1, high=65_536)
     unroll_steps: int = setting(
-        1, "dynamics steps K in the training unroll", low=0, high=100, source="MuZero, section 3"
+        1, "dynamics steps K in the training unroll; those past the end of an episode are left out",
+        low=0, high=100, source="MuZero, section 3"
     )
     positions: int = setting(0, "positions trained per episode of a batch; 0 = all", low=0, high=1000)
     unroll_positions: int = setting(
@@ -25,11 +26,27 @@ class LearnerConfig:
     )
     learning_rate: float = setting(1e-3, "peak learning rate", low=0.0, high=10.0)
     warmup_steps: int = setting(200, "train steps of linear warm-up", low=0, high=10**9)
+    decay: str = setting(
+        "cosine", "how the rate falls: by half a cosine at the end of the run, or exponentially all the time",
+        choices=("cosine", "exponential"), source="MuZero, appendix G (the latter)",
+    )  # fmt: skip
     decay_fraction: float = setting(
-        0.4, "share of the run over which the rate falls to final_rate_fraction", low=0.0, high=1.0
+        0.4, "share of the run over which the rate falls to final_rate_fraction (cosine)", low=0.0, high=1.0
     )
-    final_rate_fraction: float = setting(0.05, "last learning rate / peak learning rate", low=0.0, high=1.0)
-    weight_decay: float = setting(1e-4, "AdamW weight decay", low=0.0, high=10.0, source="Loshchilov and Hutter 2019")
+    final_rate_fraction: float = setting(0.05, "last learning rate / peak learning rate (cosine)", low=0.0, high=1.0)
+    decay_rate: float = setting(
+        0.1, "factor on the rate in every decay_steps train steps (exponential)", low=1e-6, high=1.0
+    )
+    decay_steps: int = setting(
+        400_000, "train steps over which the rate falls by decay_rate (exponential)", low=1, high=10**9,
+        source="MuZero, appendix G",
+    )
+    optimizer: str = setting(
+        "adamw", "adamw takes weight decay off the weights; adam and sgd add it to the gradient",
+        choices=("adamw", "adam", "sgd"), source="Loshchilov and Hutter 2019", fixed=True,
+    )
+    momentum: float = setting(0.9, "momentum (sgd)", low=0.0, high=1.0, source="MuZero, appendix G")
+    weight_decay: float = setting(1e-4, "weight decay of matrices; biases and norms have none", low=0.0, high=10.0)
     max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm", low=1e-6, high=1e6)
     value_loss_weight: float = setting(
         0.1, "weight of the value loss", low=0.0, high=1000.0, source="MuZero Reanalyze, appendix"
@@ -41,6 +58,9 @@ class LearnerConfig:
     )
     augment: bool = setting(True, "each instance of a batch is mapped by a random symmetry of the square")
     publish_every: int = setting(5, "train steps between two published versions of the weights", low=1, high=10**6)
+    delay_seconds: float = setting(
+        0.0, "(s) rest after each train step, to slow training down against play (parallel mode)", low=0.0, high=3600.0
+    )
     checkpoint_seconds: float = setting(60.0, "(s) between two checkpoints", low=0.1, high=86_400.0)
     checkpoint_every: int = setting(0, "train steps between two checkpoints; 0 = by time only", low=0, high=10**9)
     keep_checkpoints: int = setting(3, "checkpoints kept", low=2, high=1000)

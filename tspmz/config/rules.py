@@ -15,6 +15,11 @@ def check_range(key: str, field: dataclasses.Field[Any], value: Any) -> list[str
     low, high, choices = (field.metadata[name] for name in ("low", "high", "choices"))
     if choices is not None and value not in choices:
         return [f"{key} = {value!r}: must be one of {', '.join(choices)}"]
+    if field.metadata["parse"] is not None:
+        try:
+            field.metadata["parse"](value)
+        except ValueError as error:
+            return [f"{key} = {value!r}: must be {error}"]
     if isinstance(value, float) and not math.isfinite(value):
         return [f"{key} = {value}: must be a finite number"]
     if low is not None and value < low:
@@ -26,12 +31,41 @@ def check_range(key: str, field: dataclasses.Field[Any], value: Any) -> list[str
 
 def check_rules(config: Config) -> list[str]:
     """A line for each broken rule that ties settings to one another."""
+    return [*_network_rules(config), *_play_rules(config), *_replay_rules(config)]
+
+
+def _network_rules(config: Config) -> list[str]:
     problems = []
-    if config.network.kind == "attention" and config.network.embedding_dim % config.network.num_heads:
+    network = config.network
+    if network.kind == "attention" and network.embedding_dim % network.num_heads:
         problems.append(
-            f"network.num_heads = {config.network.num_heads}: must divide network.embedding_dim = "
-            f"{config.network.embedding_dim}"
+            f"network.num_heads = {network.num_heads}: must divide network.embedding_dim = {network.embedding_dim}"
         )
+    if network.kind == "attention" and network.stacked_observations:
+        problems.append(
+            f"network.stacked_observations = {network.stacked_observations}: network.kind = attention takes none; "
+            f"resnet and fullyconnected do"
+        )
+    by_position = network.kind == "fullyconnected" or (network.kind == "resnet" and network.resnet_board == "cities")
+    if network.observation == "visits" and not by_position:
+        problems.append(
+            "network.observation = visits: tells no city from another without their order, so it needs network.kind = "
+            "fullyconnected, or resnet with network.resnet_board = cities"
+        )
+    if network.observation == "visits" and not (
+        config.problem.fixed_graph and config.selfplay.starts == "first_city"
+    ):
+        problems.append(
+            "network.observation = visits: shows neither coordinates nor the first city, so it needs "
+            "problem.fixed_graph = true and selfplay.starts = first_city"
+        )
+    if network.downsample and not (network.kind == "resnet" and network.resnet_board == "cities"):
+        problems.append("network.downsample = true: needs network.kind = resnet and network.resnet_board = cities")
+    return problems
+
+
+def _play_rules(config: Config) -> list[str]:
+    problems = []
     if config.selfplay.starts == "different" and config.selfplay.group_size > config.problem.num_cities:
         problems.append(
             f"selfplay.group_size = {config.selfplay.group_size}: must be at most problem.num_cities = "
@@ -40,6 +74,11 @@ def check_rules(config: Config) -> list[str]:
         )
     if config.replay.policy_target == "advantage" and config.selfplay.group_size < 2:
         problems.append("selfplay.group_size = 1: replay.policy_target = advantage needs a group of at least 2")
+    return problems
+
+
+def _replay_rules(config: Config) -> list[str]:
+    problems = []
     if config.replay.policy_target == "gumbel" and config.search.algorithm != "gumbel":
         problems.append("replay.policy_target = gumbel: needs search.algorithm = gumbel")
     if config.replay.max_samples_per_insert < config.replay.samples_per_insert:
@@ -56,10 +95,5 @@ def check_rules(config: Config) -> list[str]:
         problems.append(
             f"replay.capacity_groups = {config.replay.capacity_groups}: must be at least selfplay.num_actors = "
             f"{config.selfplay.num_actors} (one shard of the ring for each actor)"
-        )
-    if config.learner.unroll_steps >= config.problem.num_cities:
-        problems.append(
-            f"learner.unroll_steps = {config.learner.unroll_steps}: must be below problem.num_cities = "
-            f"{config.problem.num_cities}"
         )
     return problems

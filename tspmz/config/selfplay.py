@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tspmz.config.setting import setting
+from tspmz.config.setting import parse_schedule, setting
 
 
 @dataclass(frozen=True)
@@ -26,5 +26,13 @@ class SelfPlayConfig:
     )
     temperature_threshold: int = setting(
         0, "temperature falls to 0 after that many moves; 0 = never", low=0, high=1000, source="AlphaZero, methods"
+    )
+    temperature_schedule: str = setting(
+        "", "other temperatures from given train steps on, such as 50000:0.5,75000:0.25", parse=parse_schedule,
+        source="MuZero, appendix D",
+    )
+    delay_seconds: float = setting(
+        0.0, "(s) rest after each batch of games, to slow play down against training (parallel mode)", low=0.0,
+        high=3600.0,
     )
     device: str = setting("cpu", "where actors evaluate the network", choices=("cpu", "cuda"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -26,6 +26,7 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
+    parse: Callable[[str], object] | None = None,
     source: str = "",
     fixed: bool = False,
 ) -> Any:
@@ -37,8 +38,44 @@ def setting(
         low: smallest allowed value (inclusive).
         high: largest allowed value (inclusive).
         choices: the allowed strings.
+        parse: what the string means, such as `parse_sizes`; raises a ValueError that says what it must be.
         source: paper section the setting comes from.
         fixed: cannot change when a run is resumed (weights or stored episodes depend on it).
     """
-    metadata = {"meaning": meaning, "low": low, "high": high, "choices": choices, "source": source, "fixed": fixed}
+    metadata = {
+        "meaning": meaning, "low": low, "high": high, "choices": choices, "parse": parse, "source": source,
+        "fixed": fixed,
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """The whole numbers that `text` lists, separated by commas; none where it is empty.
+
+    Raises:
+        ValueError: something else; says what it must be.
+    """
+    try:
+        sizes = tuple(int(word) for word in text.split(",")) if text.strip() else ()
+    except ValueError:
+        sizes = (0,)
+    if any(size < 1 for size in sizes):
+        raise ValueError("whole numbers above 0, separated by commas, or empty")
+    return sizes
+
+
+def parse_schedule(text: str) -> tuple[tuple[int, float], ...]:
+    """Pairs of train steps and the value from there on, written `step:value,step:value`; none where it is empty.
+
+    Raises:
+        ValueError: something else, steps that do not increase, or a value outside of 0 to 10; says what it must be.
+    """
+    try:
+        words = [word.split(":") for word in text.split(",")] if text.strip() else []
+        pairs = tuple((int(step), float(value)) for step, value in words)
+    except ValueError:
+        pairs = ((-1, 0.0),)
+    steps = [step for step, _ in pairs]
+    if any(step < 0 for step in steps) or steps != sorted(set(steps)) or not all(0 <= v <= 10 for _, v in pairs):
+        raise ValueError("pairs of train steps, increasing, and values from 0 to 10, such as 1000:0.5,2000:0.25")
+    return pairs

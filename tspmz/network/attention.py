@@ -85,6 +85,8 @@ class AttentionNetwork(nn.Module):
         support_step: distance between two atoms.
     """
 
+    stacked_observations = 0
+
     def __init__(
         self,
         *,
@@ -144,13 +146,16 @@ class AttentionNetwork(nn.Module):
             distances=distances,
         )
 
-    def representation(self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor) -> Tensor:
+    def representation(
+        self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor, history: Tensor | None = None
+    ) -> Tensor:
         """Embeddings `[M, E, D]` of true states.
 
         Args:
             first: `[M, E]` int64, where the episode started.
             current: `[M, E]` int64, where it stands.
             legal_actions: `[M, E, N]` float32, 1 for the cities not yet visited.
+            history: not used: the state is all that the future depends on.
         """
         as_first, as_current, as_unvisited = context.state_inputs.chunk(3, dim=-1)
         share = legal_actions.sum(dim=-1, keepdim=True) / legal_actions.shape[-1]

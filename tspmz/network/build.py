@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tspmz.network.attention import AttentionNetwork
+from tspmz.network.convolution import ConvolutionalNetwork
 from tspmz.network.fullyconnected import FullyConnectedNetwork
+from tspmz.network.observation import Observation
 from tspmz.network.resnet import ResidualNetwork
 from tspmz.network.support import Support
 
@@ -19,15 +22,23 @@ class Network(Protocol):
     """The three functions of MuZero over an instance that is encoded once.
 
     Axes: M instances, E states per instance, N cities, D width, C atoms.
+
+    Attributes:
+        embedding_dim: D.
+        stacked_observations: past states k that `representation` wants to know of.
+        support: of value and reward.
     """
 
     embedding_dim: int
+    stacked_observations: int
     support: Support
 
     def encode(self, coordinates: Tensor) -> Any:
         """Context of instances `[M, N, 2]`, handed to the other functions."""
 
-    def representation(self, context: Any, first: Tensor, current: Tensor, legal_actions: Tensor) -> Tensor:
+    def representation(
+        self, context: Any, first: Tensor, current: Tensor, legal_actions: Tensor, history: Tensor | None = None
+    ) -> Tensor:
         """Embeddings `[M, E, D]` of true states.
 
         Args:
@@ -35,6 +46,8 @@ class Network(Protocol):
             first: `[M, E]` int64, where the episode started.
             current: `[M, E]` int64, where it stands.
             legal_actions: `[M, E, N]` float32, 1 for the cities not yet visited.
+            history: `[M, E, k]` int64, the k cities before `current`, the latest first, -1 before the start
+                (`tsp.tours.past_cities`); may be left out where k is 0.
         """
 
     def dynamics(self, context: Any, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,7 +66,7 @@ class Network(Protocol):
         """
 
 
-AnyNetwork = AttentionNetwork | ResidualNetwork | FullyConnectedNetwork
+AnyNetwork = AttentionNetwork | ResidualNetwork | ConvolutionalNetwork | FullyConnectedNetwork
 
 
 def build_network(
@@ -61,13 +74,28 @@ def build_network(
     *,
     kind: str,
     num_cities: int,
+    observation: str,
+    stacked_observations: int,
+    action_input: str,
     embedding_dim: int,
     num_layers: int,
     num_heads: int,
     feedforward_dim: int,
+    resnet_board: str,
     resnet_blocks: int,
     resnet_channels: int,
-    fc_hidden: int,
+    resnet_reduced_channels_reward: int,
+    resnet_reduced_channels_value: int,
+    resnet_reduced_channels_policy: int,
+    resnet_reward_layers: Sequence[int],
+    resnet_value_layers: Sequence[int],
+    resnet_policy_layers: Sequence[int],
+    downsample: bool,
+    fc_representation_layers: Sequence[int],
+    fc_dynamics_layers: Sequence[int],
+    fc_reward_layers: Sequence[int],
+    fc_value_layers: Sequence[int],
+    fc_policy_layers: Sequence[int],
     tanh_clipping: float,
     support_size: int,
     support_step: float,
@@ -83,7 +111,9 @@ def build_network(
     Raises:
         ValueError: no such kind.
     """
-    scores = {"tanh_clipping": tanh_clipping, "support_size": support_size, "support_step": support_step}
+    scores: dict[str, Any] = {
+        "tanh_clipping": tanh_clipping, "support_size": support_size, "support_step": support_step
+    }  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if kind == "attention":
@@ -92,21 +122,34 @@ def build_network(
                 num_layers=num_layers,
                 num_heads=num_heads,
                 feedforward_dim=feedforward_dim,
-                **scores,  # type: ignore[arg-type]
+                **scores,
             )
+        seen = Observation(num_cities, observation, stacked_observations, action_input)
         if kind == "resnet":
-            return ResidualNetwork(
-                num_cities=num_cities,
-                resnet_blocks=resnet_blocks,
-                resnet_channels=resnet_channels,
-                **scores,  # type: ignore[arg-type]
-            )
+            sizes: dict[str, Any] = {
+                "num_cities": num_cities,
+                "observation": seen,
+                "blocks": resnet_blocks,
+                "channels": resnet_channels,
+                "head_layers": (resnet_reward_layers, resnet_value_layers, resnet_policy_layers),
+            }
+            if resnet_board == "pairs":
+                return ResidualNetwork(**sizes, **scores)
+            reduced = (
+                resnet_reduced_channels_reward, resnet_reduced_channels_value, resnet_reduced_channels_policy
+            )  # fmt: skip
+            return ConvolutionalNetwork(reduced_channels=reduced, downsample=downsample, **sizes, **scores)
         if kind == "fullyconnected":
             return FullyConnectedNetwork(
                 num_cities=num_cities,
+                observation=seen,
                 embedding_dim=embedding_dim,
-                fc_hidden=fc_hidden,
-                **scores,  # type: ignore[arg-type]
+                representation_layers=fc_representation_layers,
+                dynamics_layers=fc_dynamics_layers,
+                reward_layers=fc_reward_layers,
+                value_layers=fc_value_layers,
+                policy_layers=fc_policy_layers,
+                **scores,
             )
     raise ValueError(f"no network of kind {kind!r}: must be attention, resnet or fullyconnected")
 

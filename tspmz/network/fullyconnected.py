@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tspmz.network.fixed_size import check_num_cities, scale_to_unit
+from tspmz.network.layers import check_num_cities, mlp, scale_to_unit
+from tspmz.network.observation import Observation
 from tspmz.network.support import Support
 
 
@@ -16,14 +17,14 @@ class Context(NamedTuple):
     """What is known of an instance.
 
     Attributes:
-        flat: `[M, 2 N]` coordinates.
+        flat: `[M, 2 N]` coordinates, or `[M, 0]` where the observation leaves them out.
     """
 
     flat: Tensor
 
 
 class FullyConnectedNetwork(nn.Module):
-    """Representation, dynamics and prediction as networks with one hidden layer each (MuZero, appendix F, made small).
+    """Representation, dynamics and prediction as plain networks (MuZero, appendix F, made small).
 
     It knows nothing of geometry or of the cities' order being arbitrary: a baseline for few cities.
 
@@ -31,8 +32,9 @@ class FullyConnectedNetwork(nn.Module):
 
     Args:
         num_cities: N; instances of another size are refused.
+        observation: what the representation is told, of N cities.
         embedding_dim: D.
-        fc_hidden: width of the hidden layers.
+        representation_layers, dynamics_layers, reward_layers, value_layers, policy_layers: hidden widths of each.
         tanh_clipping: policy logits lie in [-tanh_clipping, tanh_clipping].
         support_size: atoms on each side of zero.
         support_step: distance between two atoms.
@@ -42,8 +44,13 @@ class FullyConnectedNetwork(nn.Module):
         self,
         *,
         num_cities: int,
+        observation: Observation,
         embedding_dim: int,
-        fc_hidden: int,
+        representation_layers: Sequence[int],
+        dynamics_layers: Sequence[int],
+        reward_layers: Sequence[int],
+        value_layers: Sequence[int],
+        policy_layers: Sequence[int],
         tanh_clipping: float,
         support_size: int,
         support_step: float,
@@ -52,13 +59,16 @@ class FullyConnectedNetwork(nn.Module):
         self.num_cities = num_cities
         self.embedding_dim = embedding_dim
         self.tanh_clipping = tanh_clipping
+        self.stacked_observations = observation.stacked_observations
         self.support = Support(support_size, support_step)
+        self._observation = observation
         atoms = self.support.num_atoms
-        self.state_layers = _layers(5 * num_cities, fc_hidden, embedding_dim)
-        self.dynamics_layers = _layers(embedding_dim + num_cities, fc_hidden, embedding_dim)
-        self.reward_layers = _layers(embedding_dim + num_cities, fc_hidden, atoms)
-        self.policy_layers = _layers(embedding_dim, fc_hidden, num_cities)
-        self.value_layers = _layers(embedding_dim, fc_hidden, atoms)
+        inputs = (observation.num_planes + 2 * observation.full) * num_cities
+        self.state_layers = mlp(inputs, representation_layers, embedding_dim)
+        self.dynamics_layers = mlp(embedding_dim + num_cities, dynamics_layers, embedding_dim)
+        self.reward_layers = mlp(embedding_dim + num_cities, reward_layers, atoms)
+        self.policy_layers = mlp(embedding_dim, policy_layers, num_cities)
+        self.value_layers = mlp(embedding_dim, value_layers, atoms)
 
     def encode(self, coordinates: Tensor) -> Context:
         """Flatten instances `[M, N, 2]`.
@@ -67,23 +77,20 @@ class FullyConnectedNetwork(nn.Module):
             UsageError: another number of cities.
         """
         check_num_cities(coordinates, self.num_cities)
-        return Context(coordinates.flatten(1))
+        flat = coordinates.flatten(1)
+        return Context(flat if self._observation.full else flat[:, :0])
 
-    def representation(self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor) -> Tensor:
-        """Embeddings `[M, E, D]` in [0, 1] of true states: coordinates, one-hot `first` and `current`, unvisited.
-
-        Args:
-            first: `[M, E]` int64, where the episode started.
-            current: `[M, E]` int64, where it stands.
-            legal_actions: `[M, E, N]` float32, 1 for the cities not yet visited.
-        """
+    def representation(
+        self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor, history: Tensor | None = None
+    ) -> Tensor:
+        """Embeddings `[M, E, D]` in [0, 1] of true states; arguments as for `Observation.state`."""
         flat = context.flat.unsqueeze(1).expand(-1, first.shape[1], -1)
-        states = torch.cat((flat, self._one_hot(first), self._one_hot(current), legal_actions), dim=-1)
-        return scale_to_unit(self.state_layers(states))
+        planes = self._observation.state(first, current, legal_actions, history)
+        return scale_to_unit(self.state_layers(torch.cat((flat, planes.flatten(2)), dim=-1)))
 
     def dynamics(self, context: Context, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings `[M, E, D]` in [0, 1] after `actions [M, E]` and reward logits `[M, E, C]`."""
-        moves = torch.cat((embeddings, self._one_hot(actions)), dim=-1)
+        moves = torch.cat((embeddings, self._observation.action(actions)), dim=-1)
         return scale_to_unit(self.dynamics_layers(moves)), self.reward_layers(moves)
 
     def prediction(
@@ -97,10 +104,3 @@ class FullyConnectedNetwork(nn.Module):
         """
         policy_logits = self.tanh_clipping * torch.tanh(self.policy_layers(embeddings)) + legal_bias
         return policy_logits, self.value_layers(embeddings)
-
-    def _one_hot(self, cities: Tensor) -> Tensor:
-        return F.one_hot(cities, self.num_cities).float()
-
-
-def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

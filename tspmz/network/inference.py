@@ -33,19 +33,33 @@ class SearchModel:
         self._embeddings = torch.empty(0)
         self._shape = (0, 0)
 
+    @property
+    def stacked_observations(self) -> int:
+        """Past states k that `initial` wants to know of."""
+        return self.network.stacked_observations
+
     @torch.inference_mode()
     def encode(self, coordinates: Float32) -> None:
         """Encode the instances `[I, N, 2]` that the next calls are about."""
         self._context = self.network.encode(torch.from_numpy(np.ascontiguousarray(coordinates)).to(self.device))
 
     @torch.inference_mode()
-    def initial(self, first: Int64, current: Int64, legal_actions: Bool) -> RootOutput:
-        """Representation and prediction of true states: `first`, `current` `[I, G]`, `legal_actions [I, G, N]`."""
+    def initial(
+        self, first: Int64, current: Int64, legal_actions: Bool, history: Int64 | None = None
+    ) -> RootOutput:
+        """Representation and prediction of true states.
+
+        Args:
+            first, current: `[I, G]` int64.
+            legal_actions: `[I, G, N]` bool.
+            history: `[I, G, k]` int64, as for `Network.representation`; needed where the network stacks k > 0.
+        """
         self._reserve(first.shape)
         legal = torch.from_numpy(legal_actions).to(self.device)
         here = torch.from_numpy(current).to(self.device)
         start = torch.from_numpy(first).to(self.device)
-        embeddings = self.network.representation(self._context, start, here, legal.float())
+        past = None if history is None else torch.from_numpy(np.ascontiguousarray(history)).to(self.device)
+        embeddings = self.network.representation(self._context, start, here, legal.float(), past)
         self._embeddings[0] = embeddings.reshape(-1, embeddings.shape[-1])
         policy_logits, value_logits = self.network.prediction(self._context, embeddings, here, legal_bias(legal))
         return RootOutput(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tspmz.network.attention import gather
-from tspmz.network.fixed_size import check_num_cities, scale_to_unit
+from tspmz.network.layers import check_num_cities, mlp, scale_to_unit, tower
+from tspmz.network.observation import Observation
 from tspmz.network.support import Support
 
 LATENT_PLANES = 2
@@ -48,22 +49,6 @@ class PairLayer(nn.Module):
         return self.entry(planes) + self.row(rows) + self.column(columns) + self.whole(whole)
 
 
-class ResidualBlock(nn.Module):
-    """Two pair layers beside a shortcut, normalized before each (He et al. 2016)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first_norm = nn.LayerNorm(channels)
-        self.first = PairLayer(channels, channels)
-        self.second_norm = nn.LayerNorm(channels)
-        self.second = PairLayer(channels, channels)
-
-    def forward(self, planes: Tensor) -> Tensor:
-        """`[B, N, N, F]` to `[B, N, N, F]`."""
-        inner = self.first(F.relu(self.first_norm(planes)))
-        return planes + self.second(F.relu(self.second_norm(inner)))
-
-
 class ResidualNetwork(nn.Module):
     """Representation, dynamics and prediction as residual towers (MuZero, appendix F), over pairs of cities.
 
@@ -76,8 +61,10 @@ class ResidualNetwork(nn.Module):
 
     Args:
         num_cities: N; instances of another size are refused.
-        resnet_blocks: residual blocks of each tower.
-        resnet_channels: F.
+        observation: what the representation is told, of N cities; a full one.
+        blocks: residual blocks of each tower.
+        channels: F.
+        head_layers: hidden widths of the heads of reward, value and policy.
         tanh_clipping: policy logits lie in [-tanh_clipping, tanh_clipping].
         support_size: atoms on each side of zero.
         support_step: distance between two atoms.
@@ -87,8 +74,10 @@ class ResidualNetwork(nn.Module):
         self,
         *,
         num_cities: int,
-        resnet_blocks: int,
-        resnet_channels: int,
+        observation: Observation,
+        blocks: int,
+        channels: int,
+        head_layers: tuple[Sequence[int], Sequence[int], Sequence[int]],
         tanh_clipping: float,
         support_size: int,
         support_step: float,
@@ -97,16 +86,23 @@ class ResidualNetwork(nn.Module):
         self.num_cities = num_cities
         self.embedding_dim = LATENT_PLANES * num_cities**2
         self.tanh_clipping = tanh_clipping
+        self.stacked_observations = observation.stacked_observations
         self.support = Support(support_size, support_step)
-        atoms, channels = self.support.num_atoms, resnet_channels
-        self.state_tower = _tower(7, channels, resnet_blocks)
+        self._observation = observation
+        atoms = self.support.num_atoms
+        reward_layers, value_layers, policy_layers = head_layers
+
+        def tower_from(planes: int) -> nn.Sequential:
+            return tower(PairLayer, PairLayer(planes, channels), channels, blocks)
+
+        self.state_tower = tower_from(1 + 2 * observation.num_planes)
         self.state_out = PairLayer(channels, LATENT_PLANES)
-        self.dynamics_tower = _tower(LATENT_PLANES + 3, channels, resnet_blocks)
+        self.dynamics_tower = tower_from(LATENT_PLANES + 3)
         self.dynamics_out = PairLayer(channels, LATENT_PLANES)
-        self.reward_out = nn.Sequential(nn.Linear(2 * channels, channels), nn.ReLU(), nn.Linear(channels, atoms))
-        self.prediction_tower = _tower(LATENT_PLANES + 1, channels, resnet_blocks)
-        self.policy_out = nn.Linear(channels, 1)
-        self.value_out = nn.Sequential(nn.Linear(2 * channels, channels), nn.ReLU(), nn.Linear(channels, atoms))
+        self.reward_out = mlp(2 * channels, reward_layers, atoms)
+        self.prediction_tower = tower_from(LATENT_PLANES + 1)
+        self.policy_out = mlp(channels, policy_layers, 1)
+        self.value_out = mlp(2 * channels, value_layers, atoms)
 
     def encode(self, coordinates: Tensor) -> Context:
         """Distances of instances `[M, N, 2]`.
@@ -117,21 +113,17 @@ class ResidualNetwork(nn.Module):
         check_num_cities(coordinates, self.num_cities)
         return Context((coordinates.unsqueeze(2) - coordinates.unsqueeze(1)).square().sum(-1).sqrt())
 
-    def representation(self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor) -> Tensor:
-        """Embeddings `[M, E, D]` in [0, 1] of true states.
-
-        Args:
-            first: `[M, E]` int64, where the episode started.
-            current: `[M, E]` int64, where it stands.
-            legal_actions: `[M, E, N]` float32, 1 for the cities not yet visited.
-        """
-        facts = torch.stack((self._one_hot(first), self._one_hot(current), legal_actions), dim=-1).flatten(0, 1)
+    def representation(
+        self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor, history: Tensor | None = None
+    ) -> Tensor:
+        """Embeddings `[M, E, D]` in [0, 1] of true states; arguments as for `Observation.state`."""
+        facts = self._observation.state(first, current, legal_actions, history).flatten(0, 1)
         planes = torch.cat((self._distances(context, first.shape[1]), self._of_pairs(facts)), dim=-1)
         return self._latent(self.state_out(self.state_tower(planes)), first.shape)
 
     def dynamics(self, context: Context, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings `[M, E, D]` in [0, 1] after `actions [M, E]` and reward logits `[M, E, C]`."""
-        taken = self._one_hot(actions).flatten(0, 1).unsqueeze(-1)
+        taken = self._observation.action(actions).flatten(0, 1).unsqueeze(-1)
         planes = self.dynamics_tower(torch.cat((self._board(context, embeddings), self._of_pairs(taken)), dim=-1))
         row = _row(planes, actions)
         reward_logits = self.reward_out(torch.cat((row.mean(dim=1), row.amax(dim=1)), dim=-1))
@@ -151,9 +143,6 @@ class ResidualNetwork(nn.Module):
         value_logits = self.value_out(torch.cat((planes.mean(dim=(1, 2)), planes.amax(dim=(1, 2))), dim=-1))
         return self.tanh_clipping * torch.tanh(scores) + legal_bias, value_logits.unflatten(0, current.shape)
 
-    def _one_hot(self, cities: Tensor) -> Tensor:
-        return F.one_hot(cities, self.num_cities).float()
-
     def _distances(self, context: Context, episodes: int) -> Tensor:
         """`[M * E, N, N, 1]`."""
         return context.distances.unsqueeze(1).expand(-1, episodes, -1, -1).flatten(0, 1).unsqueeze(-1)
@@ -171,12 +160,6 @@ class ResidualNetwork(nn.Module):
 
     def _latent(self, planes: Tensor, shape: torch.Size) -> Tensor:
         return scale_to_unit(planes.flatten(1)).unflatten(0, shape)
-
-
-def _tower(inputs: int, channels: int, blocks: int) -> nn.Sequential:
-    """`[B, N, N, inputs]` to `[B, N, N, channels]`, none below 0."""
-    inner = [ResidualBlock(channels) for _ in range(blocks)]
-    return nn.Sequential(PairLayer(inputs, channels), *inner, nn.LayerNorm(channels), nn.ReLU())
 
 
 def _row(planes: Tensor, cities: Tensor) -> Tensor:

@@ -49,10 +49,13 @@ class NetworkRollout:
         self._first = self._current = starts
         self._legal = torch.ones(*starts.shape, coordinates.shape[1], dtype=torch.bool, device=coordinates.device)
         self._legal.scatter_(2, starts.unsqueeze(-1), False)
+        self._history = starts.new_full((*starts.shape, network.stacked_observations), -1)
 
     def scores(self) -> Tensor:
         """See `Rollout`."""
-        embeddings = self._network.representation(self._context, self._first, self._current, self._legal.float())
+        embeddings = self._network.representation(
+            self._context, self._first, self._current, self._legal.float(), self._history
+        )
         bias = legal_bias(self._legal)
         return self._network.prediction(self._context, embeddings, self._current, bias)[0]
 
@@ -62,6 +65,8 @@ class NetworkRollout:
 
     def move(self, cities: Tensor) -> None:
         """See `Rollout`."""
+        if self._network.stacked_observations:
+            self._history = torch.cat((self._current.unsqueeze(-1), self._history[..., :-1]), dim=-1)
         self._current = cities
         self._legal.scatter_(2, cities.unsqueeze(-1), False)
 

@@ -134,6 +134,8 @@ class TrueDynamics:
         ValueError: `leaf_values` unknown, or "network" without a prior.
     """
 
+    stacked_observations = 0
+
     def __init__(
         self,
         prior: Prior | None,
@@ -165,7 +167,9 @@ class TrueDynamics:
         if self._prior is not None:
             self._prior.encode(self._coordinates)
 
-    def initial(self, first: Int64, current: Int64, legal_actions: Bool) -> RootOutput:
+    def initial(
+        self, first: Int64, current: Int64, legal_actions: Bool, history: Int64 | None = None
+    ) -> RootOutput:
         """Roots at true states: `first`, `current` `[I, G]`, `legal_actions [I, G, N]`, all after equally many moves.
 
         The calls after one `encode` follow the same episodes, move by move.

@@ -169,6 +169,23 @@ def tour_length(coordinates: NDArray[Any], tour: NDArray[Any]) -> float:
     return float(tour_lengths(coordinates[None], tour[None, None])[0, 0])
 
 
+def past_cities(tours: Int64, step: int, count: int) -> Int64:
+    """The cities visited before the one that an episode stands on.
+
+    Args:
+        tours: `[..., N]` int64, filled at least up to `step`.
+        step: moves made; the episode stands on `tours[..., step]`.
+        count: how many, k.
+
+    Returns:
+        `[..., k]` int64, the latest first; -1 before the start.
+    """
+    past = np.full((*tours.shape[:-1], count), -1, np.int64)
+    known = min(step, count)
+    past[..., :known] = tours[..., step - known : step][..., ::-1]
+    return past
+
+
 def nearest_neighbor(coordinates: NDArray[Any], starts: NDArray[Any]) -> Int64:
     """Tours that always go to the nearest city not yet visited (the lowest index among equals).
 
