@@ -20,6 +20,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["tspmz", "tspmz.*"]),
+    package_data={"tspmz": ["presets/*.toml"]},
     scripts=["bin/tspmz-train", "bin/tspmz-eval", "bin/tspmz-solve", "bin/tspmz-replay"],
     install_requires=[
         "click>=8.1",

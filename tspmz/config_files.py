@@ -12,6 +12,9 @@ from typing import Any
 
 from tspmz.config import Config, ConfigError, parse_sizes, section_types, setting_type, settings, walk
 
+PRESETS = Path(__file__).parent / "presets"
+"""Settings files that come with the package."""
+
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -100,10 +103,18 @@ def load_config(
     return build_config(collect_values(files, overrides, values))
 
 
+def find_file(path: Path) -> Path:
+    """`path` itself, or the preset of the package that it names (`presets/<name>.toml`) where there is no such file."""
+    preset = PRESETS / path.name
+    return preset if path.parent == Path("presets") and not path.is_file() and preset.is_file() else path
+
+
 def collect_values(
     files: Iterable[Path] = (), overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The dotted keys that files, `values` and `key=value` texts set, merged; not yet validated together.
+    """The dotted keys that files (see `find_file`), `values` and `key=value` texts set, merged.
+
+    They are not yet validated together.
 
     Raises:
         ConfigError: every problem of every source at once.
@@ -112,7 +123,7 @@ def collect_values(
     problems: list[str] = []
     for path in files:
         try:
-            flat, wrong = _flatten(tomllib.loads(Path(path).read_text(encoding="utf-8")), str(path))
+            flat, wrong = _flatten(tomllib.loads(find_file(Path(path)).read_text(encoding="utf-8")), str(path))
         except OSError as error:
             flat, wrong = {}, [f"{path}: cannot be read: {error.strerror}"]
         except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError among them

@@ -12,14 +12,25 @@ from tspmz.network.convolution import ConvolutionLayer, PoolingLayer, downsampli
 def test_convolution_sees_three_neighbors_and_zeros_beyond_the_ends() -> None:
     layer = ConvolutionLayer(1, 1)
     with torch.no_grad():
-        layer.convolution.weight.copy_(torch.tensor([[[1.0, 10.0, 100.0]]]))
-        layer.convolution.bias.fill_(0.5)
+        layer.taps.weight.copy_(torch.tensor([[1.0, 10.0, 100.0]]))
+        layer.taps.bias.fill_(0.5)
         found = layer(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1))
     assert found.flatten().tolist() == [10 + 200 + 0.5, 1 + 20 + 300 + 0.5, 2 + 30 + 0.5]
 
 
 def test_pooling_takes_the_mean_of_the_neighbors_that_are_there() -> None:
     assert PoolingLayer()(torch.tensor([1.0, 3.0, 5.0, 10.0]).view(1, 4, 1)).flatten().tolist() == [2.0, 6.0]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("length", [1, 2, 5, 6])
+def test_convolution_is_that_of_torch(length: int, stride: int) -> None:
+    layer, expected = ConvolutionLayer(3, 4, stride), torch.nn.Conv1d(3, 4, 3, stride, padding=1)
+    with torch.no_grad():
+        expected.weight.copy_(layer.taps.weight.view(4, 3, 3).transpose(1, 2))
+        expected.bias.copy_(layer.taps.bias)  # type: ignore[union-attr]
+    planes = torch.randn(2, length, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(layer(planes), expected(planes.transpose(1, 2)).transpose(1, 2))
 
 
 @pytest.mark.parametrize(("cities", "places"), [(5, 1), (16, 1), (17, 2), (33, 3), (50, 4)])

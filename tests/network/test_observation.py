@@ -9,7 +9,7 @@ import pytest
 import torch
 from model_helpers import CITIES, VISITS, loss_inputs, random_coordinates, tiny_network
 
-from tspmz.decode import greedy_tours
+from tspmz.decode import policy_tours
 from tspmz.loss import _past_cities
 from tspmz.network.inference import SearchModel
 from tspmz.network.observation import Observation
@@ -109,7 +109,7 @@ def test_networks_that_stack_play_and_decode_and_see_the_past(settings: dict[str
     search = BatchedSearch(4, 6, num_simulations=2, algorithm="puct")
     tours = play(model, search, coordinates, starts, np.random.default_rng(0)).tours
     assert (np.sort(tours, axis=-1) == np.arange(6)).all()
-    assert (np.sort(greedy_tours(network, coordinates, starts), axis=-1) == np.arange(6)).all()
+    assert (np.sort(policy_tours(network, coordinates, starts), axis=-1) == np.arange(6)).all()
     legal = np.zeros((1, 1, 6), np.bool_)
     legal[0, 0, [3, 4, 5]] = True
     model.encode(coordinates[:1])

@@ -46,7 +46,8 @@ def setting_options(function: Function) -> Function:
     options += [
         click.option(
             "--config", "config_files", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
-            metavar="FILE.toml", help="Read settings from a TOML file; may be repeated, later files win.",
+            metavar="FILE.toml",
+            help="Read settings from a TOML file, such as presets/ancestor.toml; may be repeated, later files win.",
         ),
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE",

@@ -27,15 +27,22 @@ class Context(NamedTuple):
 
 
 class ConvolutionLayer(nn.Module):
-    """A convolution with three taps over boards `[B, L, F]`; with stride 2 their length is halved, rounded up."""
+    """A convolution with three taps over boards `[B, L, F]`; with stride 2 their length is halved, rounded up.
+
+    As one linear layer over each place and its two neighbors: on the CPU, for boards as short as these, twice as fast
+    as torch's convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(inputs, outputs, kernel_size=3, stride=stride, padding=1)
+        self.stride = stride
+        self.taps = nn.Linear(3 * inputs, outputs)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """`[B, L, inputs]` to `[B, L or (L + 1) // 2, outputs]`."""
-        return self.convolution(planes.transpose(1, 2)).transpose(1, 2)  # type: ignore[no-any-return]
+        """`[B, L, inputs]` to `[B, L or (L + 1) // 2, outputs]`; zeros beyond the ends."""
+        padded = F.pad(planes, (0, 0, 1, 1))
+        places = torch.cat((padded[:, :-2], planes, padded[:, 2:]), dim=-1)
+        return self.taps(places[:, :: self.stride])  # type: ignore[no-any-return]
 
 
 class PoolingLayer(nn.Module):
