@@ -22,7 +22,7 @@ from tspmz.settings import learner_settings, network_settings, replay_settings, 
     ("settings", "receiver", "left_out"),
     [
         (network_settings, build_network, set()),
-        (search_settings, BatchedSearch, {"q_normalization"}),
+        (search_settings, BatchedSearch, set()),
         (learner_settings, Learner, set()),
         (replay_settings, ReplayBuffer, {"window_per_actor"}),
     ],

@@ -31,8 +31,46 @@ def test_inverse_undoes_the_transform(scalar: float) -> None:
 @given(st.floats(-30.0, 30.0))
 def test_inverse_undoes_the_transform_in_float32(scalar: float) -> None:
     back = inverse_transform(transform(torch.tensor(scalar, dtype=torch.float32))).item()
-    assert back == pytest.approx(scalar, rel=1e-3, abs=1e-3)
+    assert back == pytest.approx(scalar, rel=5e-6, abs=1e-6)
 
+
+@pytest.mark.parametrize("scalar", [0.0, -0.0, 1e-30, 1e-7, -1e-7, 1e4, -1e6])
+def test_transform_and_inverse_keep_sign_and_size_at_the_ends_of_the_scale(scalar: float) -> None:
+    scaled = transform(torch.tensor(scalar, dtype=torch.float32))
+    assert np.sign(scaled.item()) in (np.sign(scalar), 0.0)
+    back = inverse_transform(scaled).item()
+    assert back == pytest.approx(scalar, rel=1e-5, abs=3e-7)
+
+
+@given(st.floats(-1e4, 1e4, width=32), st.floats(-1e4, 1e4, width=32))
+def test_transform_and_inverse_are_monotone_and_odd(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    for function in (transform, inverse_transform):
+        at_low, at_high = function(torch.tensor([low, high], dtype=torch.float64)).tolist()
+        assert at_low <= at_high
+        assert function(torch.tensor(-low, dtype=torch.float64)).item() == -at_low
+
+
+def test_ends_of_the_support_are_clipped_and_what_is_not_finite_spoils_no_index() -> None:
+    support = Support(10, 1.0)
+    end = inverse_transform(torch.tensor(10.0)).item()  # about 120
+    lower, upper = support.two_hot(torch.tensor([end, 1e9, -end, -1e9, math.nan, math.inf]))
+    assert lower.tolist() == [19, 19, 0, 0, 0, 19]
+    assert upper[:4].numpy() == pytest.approx(np.array([1.0, 1.0, 0.0, 0.0]), abs=1e-5)
+    assert upper[4].isnan()
+    assert support.to_scalar(torch.nn.functional.one_hot(torch.tensor(20), 21) * 1e4).item() == pytest.approx(end)
+
+
+@given(st.floats(-100.0, 100.0), st.sampled_from([(10, 1.0), (32, 0.2), (300, 0.1)]))
+def test_scalar_survives_two_hot_and_back(scalar: float, shape: tuple[int, float]) -> None:
+    support = Support(*shape)
+    end = inverse_transform(torch.tensor(shape[0] * shape[1])).item()
+    lower, upper = support.two_hot(torch.tensor(scalar))
+    probabilities = torch.zeros(support.num_atoms)
+    probabilities[lower] += 1 - upper
+    probabilities[lower + 1] += upper
+    clipped = min(max(scalar, -end), end)
+    assert support.to_scalar(torch.log(probabilities)).item() == pytest.approx(clipped, rel=1e-4, abs=1e-5)
 
 def test_two_hot_splits_between_the_neighboring_atoms() -> None:
     # atoms -1, -0.5, 0, 0.5, 1; h(3) = 1.003 is clipped; h(-0.44) = -0.20044 lies at position 1.59912

@@ -33,6 +33,10 @@ class SearchConfig:
         "its own value for the actions not tried yet",
         choices=("mean", "max"), source="MuZero, appendix B, eq. 4 (mean)",
     )  # fmt: skip
+    q_normalization: str = setting(
+        "tree", "range that brings Q values to [0, 1] (PUCT): of the whole tree, or of a node and its children",
+        choices=("tree", "siblings"), source="MuZero, appendix B, eq. 5 (tree)",
+    )  # fmt: skip
     dirichlet_alpha: float = setting(
         0.3, "concentration of the root noise (PUCT)", low=1e-3, high=100.0, source="AlphaZero, methods"
     )
