@@ -105,7 +105,8 @@ class EvaluationResult:
     def summary(self) -> dict[str, Any]:
         """What `--json` writes: plain numbers and texts, None for what is unknown.
 
-        Keys: instances, cities (a number, or the list of sizes), decode, simulations, starts, augment,
+        Keys: instances, cities (a number, or the list of sizes), decode, simulations, starts (None: from every city
+        of instances of several sizes), augment,
         tour_length_mean, reference_length_mean, gap_mean (mean length / mean reference - 1, fraction),
         gap_mean_of_ratios (mean of the instances' gaps), seconds (decoding only), device, source, train_steps,
         reference, samples, seed, gap_interval (95 % of gap_mean) and gap_of_ratios_interval (of gap_mean_of_ratios),
@@ -118,7 +119,7 @@ class EvaluationResult:
             "cities": sizes[0] if len(sizes) == 1 else sizes,
             "decode": self.decoding.decode,
             "simulations": self.simulations,
-            "starts": self.decoding.starts,
+            "starts": sizes[0] if self.decoding.starts is None and len(sizes) == 1 else self.decoding.starts,
             "augment": self.decoding.augment,
             "tour_length_mean": float(self.lengths.mean()),
             "reference_length_mean": gaps["reference_length_mean"],

@@ -82,6 +82,22 @@ def test_text_holds_lengths_by_name(sets: list[InstanceSet], tmp_path: Path) -> 
         find_references(sets, str(tmp_path / "r.txt"))
 
 
+def test_folder_holds_tours_that_are_scored(sets: list[InstanceSet], tmp_path: Path) -> None:
+    # the corners in the order 1, 2, 3, 4 cross twice: 50 + 40 + 50 + 40
+    (tmp_path / "gr17.tour").write_text(tsplib.tour_text("gr17", np.arange(4), "crossing"))
+    (found,) = find_references(sets[1:], str(tmp_path))
+    assert found is not None
+    assert found.lengths.tolist() == [180.0]
+    assert np.array_equal(found.tours, [np.arange(4)])
+    (tmp_path / "gr17.opt.tour").write_text(tsplib.tour_text("gr17", np.array([0, 2, 1, 3]), "best"))
+    assert find_references(sets[1:], str(tmp_path))[0].lengths.tolist() == [140.0]
+    with pytest.raises(UsageError, match=r"holds neither uniform:5:3:1\[0\].opt.tour nor"):
+        find_references(sets, str(tmp_path))
+    (tmp_path / "gr17.opt.tour").write_text("TOUR_SECTION\n1\n9\n")
+    with pytest.raises(UsageError, match=r"gr17.opt.tour:3: '9' is no city"):
+        find_references(sets[1:], str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [

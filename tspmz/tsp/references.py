@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 
 from tspmz.errors import UsageError
+from tspmz.tsp import tsplib
 from tspmz.tsp.instances import InstanceSet
 from tspmz.tsp.optima import PUBLISHED_OPTIMA
 from tspmz.tsp.reference import (
@@ -20,7 +21,11 @@ from tspmz.tsp.reference import (
 )
 from tspmz.types import Float64
 
-_WANTED = "must be lkh, exact, published, none, a .npy file [I], or a text file with lines 'name : length'"
+_WANTED = (
+    "must be lkh, exact, published, none, a .npy file [I], a text file with lines 'name : length', or a folder of "
+    ".tour files"
+)
+_TOUR_SUFFIXES = (".opt.tour", ".tour")
 
 
 def find_references(sets: Sequence[InstanceSet], source: str) -> list[Reference | None]:
@@ -29,8 +34,9 @@ def find_references(sets: Sequence[InstanceSet], source: str) -> list[Reference 
     Args:
         sets: the instances.
         source: `lkh` or `exact` (kept in `default_cache_dir()`); `published` for TSPLIB's optima by instance name;
-            `none`; a `.npy` file `[I]` with a length for every instance of all sets in order; or any other file: text
-            lines `name : length`, which must name every instance.
+            `none`; a folder with a TSPLIB tour file for every instance (`NAME.opt.tour` or `NAME.tour`), which is
+            scored; a `.npy` file `[I]` with a length for every instance of all sets in order; or any other file:
+            text lines `name : length`, which must name every instance.
 
     Returns:
         One per set; None for `none`.
@@ -44,6 +50,8 @@ def find_references(sets: Sequence[InstanceSet], source: str) -> list[Reference 
         return [None] * len(sets)
     if source in get_args(ReferenceSource):
         return [_solved(one, source) for one in sets]  # type: ignore[arg-type]
+    if Path(source).is_dir():
+        return [_from_tours(one, Path(source)) for one in sets]
     names = [name for one in sets for name in one.names]
     if source == "published":
         lengths = _by_name(names, {name: float(length) for name, length in PUBLISHED_OPTIMA.items()}, source)
@@ -64,6 +72,21 @@ def _solved(one: InstanceSet, source: ReferenceSource) -> Reference:
         return solve_problem_reference(one.problem, source, default_cache_dir())
     found = solve_reference(one.coordinates, source, default_cache_dir())
     return found._replace(lengths=found.lengths * one.scales)
+
+
+def _from_tours(one: InstanceSet, folder: Path) -> Reference:
+    found = []
+    for name in one.names:
+        paths = [folder / f"{name}{suffix}" for suffix in _TOUR_SUFFIXES]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            raise UsageError(f"--reference {folder}: holds neither {paths[0].name} nor {paths[1].name}")
+        try:
+            found.append(tsplib.read_tour(path, one.coordinates.shape[1]))
+        except tsplib.TsplibError as error:
+            raise UsageError(f"--reference {error}") from None
+    tours = np.stack(found)
+    return Reference(one.lengths(tours[:, None])[:, 0], tours)
 
 
 def _by_name(names: Sequence[str], known: dict[str, float], source: str) -> Float64:
