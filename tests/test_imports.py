@@ -24,7 +24,7 @@ LEVELS = (
     ("rollback",),
     (
         "decode", "planning", "diagnostics", "pictures", "agent", "evaluation", "solving", "actor", "training",
-        "recorder", "evaluator",
+        "reanalyzer", "recorder", "evaluator",
     ),
     ("warmup", "resume", "monitor", "serial", "runner"),
     ("cli",),

@@ -77,6 +77,24 @@ def test_run_that_stores_nothing_has_no_recorder(tmp_path: Path) -> None:
     assert [child.name for child in made.children] == ["learner", "actor 0", "evaluator"]
 
 
+def test_reanalyzer_is_started_where_it_is_wanted_and_given_up_if_it_ends_too_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        children, "multiprocessing", SimpleNamespace(get_context=lambda method: SimpleNamespace(Process=FakeProcess))
+    )
+    config = tiny_config(
+        replay__reanalyze_fraction=0.5, replay__policy_target="visit_counts", run__max_restarts=0
+    )
+    made = Runner(config, RunDirectory.create(tmp_path / "run", config), tiny_channels(config), None)
+    assert [child.name for child in made.children] == ["learner", "actor 0", "reanalyzer", "recorder", "evaluator"]
+    for child in made.children:
+        child.start()
+    end(child_named(made, "reanalyzer"), 1)
+    assert made._watch()
+    assert math.isinf(child_named(made, "reanalyzer").not_before)
+
+
 def test_learner_that_ends_well_ends_the_watch(runner: Runner) -> None:
     end(child_named(runner, "learner"), 0)
     assert not runner._watch()

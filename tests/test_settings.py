@@ -24,7 +24,7 @@ from tspmz.settings import learner_settings, network_settings, replay_settings, 
         (network_settings, build_network, set()),
         (search_settings, BatchedSearch, set()),
         (learner_settings, Learner, set()),
-        (replay_settings, ReplayBuffer, {"window_per_actor"}),
+        (replay_settings, ReplayBuffer, {"window_per_actor", "reanalyzed"}),
     ],
 )
 def test_receiver_takes_exactly_these_settings(

@@ -18,22 +18,11 @@ from tspmz.process import enter_child
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, play_groups
 from tspmz.settings import group_settings, network_settings, search_settings
-from tspmz.stats import StatsRow
+from tspmz.stats import BeatingClock
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 _POLL_SECONDS = 0.02
-
-
-class _BeatingClock:
-    """Stage times of self-play into a row; each is also a sign of life: one batch of games can take minutes."""
-
-    def __init__(self, row: StatsRow) -> None:
-        self._row = row
-
-    def add(self, name: str, value: float) -> None:
-        self._row.add(name, value)
-        self._row.beat()
 
 
 class Actor:
@@ -51,7 +40,7 @@ class Actor:
         self.weights_version = -1
         self._channels = channels
         self._row = channels.stats.row("actor", index)
-        self._clock = _BeatingClock(self._row)
+        self._clock = BeatingClock(self._row)
         self._writer = channels.ring.writer(index)
         self._count = selfplay.groups_in_parallel
         self._temperature = selfplay.temperature

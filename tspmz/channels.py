@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tspmz.config import Config
 from tspmz.control import Control
-from tspmz.replay.fields import FieldSpec, fields_for, record_dtype
+from tspmz.replay.fields import FieldSpec, fields_for, reanalyzed_fields_for, record_dtype
 from tspmz.replay.limiter import RateLimiter
 from tspmz.replay.ring import Ring
 from tspmz.stats import StatsBoard
@@ -27,6 +27,8 @@ class Channels(NamedTuple):
         control: go on or stop, and the clock.
         first_group_ids: of each actor that ever played in this run, the first group not yet sealed when this part of
             the run began; those behind the ring's actors do not play now.
+        reanalyzed: newer targets of stored groups, on their way from the reanalyzer to the learner; None where there
+            is none.
     """
 
     ring: Ring
@@ -35,6 +37,7 @@ class Channels(NamedTuple):
     stats: StatsBoard
     control: Control
     first_group_ids: tuple[int, ...] = ()
+    reanalyzed: Ring | None = None
 
 
 def stored_fields(config: Config) -> tuple[FieldSpec, ...]:
@@ -59,6 +62,17 @@ def window_per_actor(config: Config) -> int:
     return max(share, config.selfplay.groups_in_parallel)
 
 
+def reanalyzed_fields(config: Config) -> tuple[FieldSpec, ...]:
+    """What a reanalysis holds in this run."""
+    target = config.replay.policy_target if config.replay.reanalyze_policy else "advantage"
+    return reanalyzed_fields_for(config.problem.num_cities, config.selfplay.group_size, target)
+
+
+def reanalyzed_slots(config: Config) -> int:
+    """One for each group of the window."""
+    return max(config.selfplay.num_actors * window_per_actor(config), 2)
+
+
 def draws_per_position(config: Config) -> float:
     """How often a group must be drawn so that each of its moves is trained on once, on average."""
     moves = config.problem.num_cities - 1
@@ -79,6 +93,9 @@ def open_channels(config: Config, num_weights: int, weights_version: int = 0, el
     """
     actors, shm_dir = config.selfplay.num_actors, config.run.shm_dir
     draws = draws_per_position(config)
+    reanalyzed = None
+    if config.reanalyzes:
+        reanalyzed = Ring(1, reanalyzed_slots(config), reanalyzed_fields(config), shm_dir, "the reanalyzed targets")
     return Channels(
         ring=Ring(actors, slots_per_actor(config), stored_fields(config), shm_dir),
         weights=SharedWeights(num_weights, max(weights_version - 1, 0), shm_dir),
@@ -91,12 +108,16 @@ def open_channels(config: Config, num_weights: int, weights_version: int = 0, el
         ),
         stats=StatsBoard(actors, shm_dir),
         control=Control(elapsed_before, shm_dir),
+        reanalyzed=reanalyzed,
     )
 
 
 def memory_plan(config: Config, num_weights: int) -> dict[str, int]:
     """Bytes of shared memory by purpose, for the plan that is printed before they are taken."""
-    return {
+    plan = {
         "replay ring": Ring.plan(config.selfplay.num_actors, slots_per_actor(config), stored_fields(config)),
         "weights": 2 * 4 * num_weights,
     }
+    if config.reanalyzes:
+        plan["reanalyzed targets"] = Ring.plan(1, reanalyzed_slots(config), reanalyzed_fields(config))
+    return plan

@@ -138,7 +138,10 @@ class Monitor:
             "selfplay/tour_length": rates.mean("actor", "tour_length_sum", "groups_played"),
             "selfplay/tree_depth": rates.mean("actor", "root_depth_sum", "groups_played"),
         }
-        for role in ("actor", "learner", "recorder", "evaluator"):
+        if config.reanalyzes:
+            values["throughput/reanalyzed_groups_per_second"] = rates.per_second("reanalyzer", "groups_reanalyzed")
+            values["replay/reanalyzed_share"] = snapshot.value("learner", "reanalyzed_share")
+        for role in ("actor", "learner", "recorder", "evaluator", *(["reanalyzer"] if config.reanalyzes else [])):
             values[f"memory/{role}_mib"] = snapshot.values(role, "rss_bytes").mean() / 2**20
         if snapshot.value("learner", "samples") > 0:
             values |= {tag: snapshot.value("learner", name) for tag, name in _LEARNER_LEVELS.items()}

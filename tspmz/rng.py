@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-Role = Literal["instance", "search", "sampler", "augmentation", "network", "evaluation", "graph"]
+Role = Literal["instance", "search", "sampler", "augmentation", "network", "evaluation", "graph", "reanalyze"]
 
 _ROLE_KEYS: dict[str, int] = {
     "instance": 1,
@@ -16,6 +16,7 @@ _ROLE_KEYS: dict[str, int] = {
     "network": 5,
     "evaluation": 6,
     "graph": 7,
+    "reanalyze": 8,
 }
 
 

@@ -23,6 +23,7 @@ from tspmz.evaluator import evaluator_main
 from tspmz.monitor import Monitor
 from tspmz.network.build import build_network, num_weights
 from tspmz.process import PRIVATE_UMASK, describe_exit, log_tail, log_to_file
+from tspmz.reanalyzer import reanalyzer_main
 from tspmz.recorder import recorder_main
 from tspmz.resume import Restored, bound_reached, find_restored, restore_channels
 from tspmz.rundir import RunDirectory, write_config
@@ -34,7 +35,7 @@ from tspmz.warmup import compile_kernels
 
 _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 0.25
-_STOP_SECONDS = {"actor": 2.0, "learner": 120.0, "recorder": 60.0, "evaluator": 60.0}
+_STOP_SECONDS = {"actor": 2.0, "reanalyzer": 2.0, "learner": 120.0, "recorder": 60.0, "evaluator": 60.0}
 _STARTUP_SECONDS = 120.0
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 10.0
@@ -64,12 +65,15 @@ class Runner:
         self._recorders = [recorder] if config.replay.persist else []
         evaluator = Child("evaluator", 0, evaluator_main, (config, channels, path))
         self._evaluators = [evaluator] if config.evaluation.interval_seconds > 0 else []
+        reanalyzer = Child("reanalyzer", 0, reanalyzer_main, (config, channels, path))
+        self._reanalyzers = [reanalyzer] if config.reanalyzes else []
+        self._optional = [*self._evaluators, *self._reanalyzers]
         self._child_lines = ChildLines(path)
 
     @property
     def children(self) -> list[Child]:
         """All of them."""
-        return [self._learner, *self._actors, *self._recorders, *self._evaluators]
+        return [self._learner, *self._actors, *self._reanalyzers, *self._recorders, *self._evaluators]
 
     def run(self, interrupts: Interrupts, monitor: Monitor, display: Display) -> None:
         """Start everything, watch until the learner has reached the bound or a signal came, stop in order.
@@ -114,7 +118,7 @@ class Runner:
             if self._learner.exit_code == 0:
                 return False
             raise RunError(self._obituary(self._learner))
-        for child in (*self._actors, *self._recorders, *self._evaluators):
+        for child in (*self._actors, *self._recorders, *self._optional):
             if child.process is not None and not child.alive:
                 self._note_end(child)
             if child.process is None and time.monotonic() >= child.not_before:
@@ -127,7 +131,7 @@ class Runner:
         """A process that should run has ended: restart it a little later, unless that happens too often.
 
         Raises:
-            RunError: it happened too often. The evaluator is then given up instead: training needs none.
+            RunError: it happened too often. Evaluator and reanalyzer are then given up instead: training needs neither.
         """
         now = time.monotonic()
         limit, window = self._config.run.max_restarts, self._config.run.restart_window_seconds
@@ -138,7 +142,7 @@ class Runner:
         backoff = min(_FIRST_BACKOFF_SECONDS * 2 ** (len(child.ends) - 1), _LONGEST_BACKOFF_SECONDS)
         if len(child.ends) > limit:
             often = f"{child.name} ended {len(child.ends)} times in {window:g} s"
-            if child not in self._evaluators:
+            if child not in self._optional:
                 raise RunError(f"{often}: {obituary}")
             _LOG.warning("%s and is given up, training goes on", often)
             backoff = math.inf
@@ -171,7 +175,7 @@ class Runner:
         self._channels.control.advance(Phase.STOP)
         if interrupted:
             end_all(self._evaluators, 0.0)  # who stops a run does not wait for a last evaluation
-        end_all(self._actors, _STOP_SECONDS["actor"])
+        end_all([*self._actors, *self._reanalyzers], _STOP_SECONDS["actor"])
         problems = self._await_end([] if learner_ended else [self._learner], monitor, display)
         self._channels.control.advance(Phase.FINISH)
         for recorder in self._recorders:

@@ -73,9 +73,10 @@ def play(
     temperature_threshold: int = 0,
     noise: bool = True,
     edge_reward: float = 0.0,
+    follow: Int64 | None = None,
     clock: StageClock | None = None,
 ) -> Play:
-    """Play every episode to its end with the searched moves.
+    """Play every episode to its end with the searched moves, or search the states along given tours.
 
     Args:
         model: what the search plans with, with room for its nodes.
@@ -87,6 +88,7 @@ def play(
         temperature_threshold: from that move on the temperature is 0; 0 = never.
         noise: with root noise.
         edge_reward: what an edge is worth before its length is taken off, in the scale of the network's values.
+        follow: `[I, G, N]` int64, tours whose moves are made whatever the search says.
         clock: gets `network_seconds`, `tree_seconds`, `env_seconds`.
     """
     state = env.reset(coordinates, starts)
@@ -117,12 +119,12 @@ def play(
             heat = 0.0 if cold else temperature
             result = search.run(root, watch.timed(model.recurrent), rng, temperature=heat, noise=noise)
         with watch("env_seconds"):
-            actions = result.actions.reshape(shape[:2])
+            actions = result.actions.reshape(shape[:2]) if follow is None else follow[:, :, t + 1]
             state, time_step = env.step(state, actions)
             out.tours[:, :, t + 1] = actions
             out.rewards[:, :, t] = time_step.rewards
             out.root_values[:, :, t] = result.root_values.reshape(shape[:2])
-            out.prior_log_probs[:, :, t] = _log_probs(root.policy_logits, result.actions).reshape(shape[:2])
+            out.prior_log_probs[:, :, t] = _log_probs(root.policy_logits, actions.reshape(-1)).reshape(shape[:2])
             out.visit_counts[:, :, t] = result.visit_counts.reshape(shape)
             out.action_weights[:, :, t] = result.action_weights.reshape(shape)
             depth += float(result.depths.mean())
@@ -137,6 +139,11 @@ def _log_probs(policy_logits: Float32, actions: Int64) -> Float32:
     return chosen - np.log(np.exp(shifted).sum(axis=1))  # type: ignore[no-any-return]
 
 
+def forced_value(rewards: Float32, edge_reward: float) -> Float32:
+    """Value of the states before the last move, from its rewards as stored: it adds two edges, and nothing follows."""
+    return np.float32(2 * edge_reward) + rewards
+
+
 def _play_forced_move(state: env.TSPState, out: Play, edge_reward: float) -> None:
     """The last city needs no search: it is the only legal one, and the reward of its two edges is the value."""
     legal = env.legal_actions(state)
@@ -144,7 +151,7 @@ def _play_forced_move(state: env.TSPState, out: Play, edge_reward: float) -> Non
     _, time_step = env.step(state, actions)
     out.tours[:, :, -1] = actions
     out.rewards[:, :, -1] = time_step.rewards
-    out.root_values[:, :, -1] = 2 * edge_reward + time_step.rewards
+    out.root_values[:, :, -1] = forced_value(time_step.rewards, edge_reward)
     out.visit_counts[:, :, -1] = legal
     out.action_weights[:, :, -1] = legal
 

@@ -86,7 +86,19 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _level("samples_per_insert", "", "positions sampled per env step played, so far"),
         _total("groups_ingested", "groups", "groups taken over from the ring"),
         _total("groups_rejected", "groups", "groups not used because a check failed"),
+        _level("reanalyzed_share", "", "share of the last batch's groups that had newer targets from the reanalyzer"),
         _total("stale_priorities", "groups", "priorities not written back because the group was overwritten"),
+    ),
+    "reanalyzer": (
+        *_PROCESS,
+        _total("groups_reanalyzed", "groups", "groups given newer targets"),
+        _total("groups_skipped", "groups", "groups chosen that were overwritten or damaged when they were read"),
+        _total("simulations", "simulations", "search simulations run"),
+        _total("tree_seconds", "s", "time spent in the search tree"),
+        _total("network_seconds", "s", "time spent in the network"),
+        _total("env_seconds", "s", "time spent in the environment"),
+        _total("write_seconds", "s", "time spent writing newer targets into the ring"),
+        _level("weights_version", "", "version of the weights it works with"),
     ),
     "recorder": (
         *_PROCESS,
@@ -169,6 +181,18 @@ class StatsRow:
             KeyError: the role has no such column.
         """
         return Timing(self._cells, self._index[name])
+
+
+class BeatingClock:
+    """Stage times of self-play into a row; each is also a sign of life: one batch of games can take minutes."""
+
+    def __init__(self, row: StatsRow) -> None:
+        self._row = row
+
+    def add(self, name: str, value: float) -> None:
+        """Add seconds to a column, and beat."""
+        self._row.add(name, value)
+        self._row.beat()
 
 
 class Timing:

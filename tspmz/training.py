@@ -79,7 +79,10 @@ class TrainingLoop:
         self._flat = np.empty(num_weights(network), np.float32)
         self.learner = Learner(network, device, config.run.seed, **learner_settings(config))
         self.buffer = ReplayBuffer(
-            channels.ring, window_per_actor=window_per_actor(config), **replay_settings(config)
+            channels.ring,
+            window_per_actor=window_per_actor(config),
+            reanalyzed=channels.reanalyzed,
+            **replay_settings(config),
         )
         self.buffer.ingest()
         self._rollbacks = Rollbacks(
@@ -178,6 +181,7 @@ class TrainingLoop:
         row.set("samples_per_insert", limiter.sampled / max(limiter.inserted, 1) / self._draws_per_position)
         row.set("groups_ingested", counters.ingested)
         row.set("groups_rejected", counters.rejected_torn + counters.rejected_checksum + counters.rejected_invalid)
+        row.set("reanalyzed_share", self.buffer.reanalyzed_share)
         row.set("stale_priorities", counters.stale_priorities)
 
     def _check_bad_steps(self) -> None:

@@ -49,6 +49,29 @@ class Group(NamedTuple):
     weights_version: int
 
 
+class Reanalysis(NamedTuple):
+    """What newer weights make of a stored group; shapes as in `Group`.
+
+    Attributes:
+        source_actor, source_group_id: identity of the group.
+        root_values: `[G, T]` float32, in the scale of `problem.reward`.
+        visit_counts: `[G, T, N]` int32, all 0 where nothing was searched.
+        action_weights: `[G, T, N]` float32, all 0 where nothing was searched.
+        weights_version: version of the weights it was made with.
+        group_id: number of the reanalysis: monotone, never reused.
+        actor: writer of the ring it goes through; there is one.
+    """
+
+    source_actor: int
+    source_group_id: int
+    root_values: Float32
+    visit_counts: Int32
+    action_weights: Float32
+    weights_version: int
+    group_id: int
+    actor: int = 0
+
+
 class Batch(NamedTuple):
     """M sampled groups, ready for the learner.
 

@@ -19,6 +19,7 @@ from tspmz.errors import UsageError
 from tspmz.replay.verify import scan_folder
 from tspmz.rundir import RunDirectory, read_config
 from tspmz.runner import train
+from tspmz.tensorboard import event_files, read_events
 
 WaitUntil = Callable[..., None]
 
@@ -51,6 +52,31 @@ def test_run_ends_at_its_bound_with_everything_stored(start: Starter) -> None:
     assert "nothing to do, the bound of 30 train steps is reached (30 done)" in run.log
     with pytest.raises(UsageError, match="not empty"):
         train(read_config(run.directory), run.directory)
+
+
+def test_reanalyzer_that_is_killed_or_hangs_is_restarted_and_its_targets_are_used(
+    start: Starter, wait_until: WaitUntil
+) -> None:
+    settings = [
+        "replay.reanalyze_fraction=1", "replay.policy_target=visit_counts", "run.heartbeat_seconds=3",
+        "run.tensorboard=true", "run.log_seconds=0.2",
+    ]  # fmt: skip
+    run = start("run", *(word for setting in settings for word in ("--set", setting)))
+    wait_until(lambda: run.pids("reanalyzer") and run.steps() > 0, 90.0)
+    os.kill(run.pids("reanalyzer")[0], signal.SIGKILL)
+    wait_until(lambda: "reanalyzer restarted" in run.log and len(run.pids("reanalyzer")) == 2, 90.0)
+    os.kill(run.pids("reanalyzer")[-1], signal.SIGSTOP)
+    wait_until(lambda: "reanalyzer was killed: it gave no sign of life" in run.log)
+    wait_until(lambda: len(run.pids("reanalyzer")) == 3, 90.0)
+    steps = run.steps()
+    wait_until(lambda: run.steps() > steps, 90.0)
+    run.process.send_signal(signal.SIGINT)
+    assert run.end() == 130, run.output
+    check_files(run)
+    assert "Traceback" not in run.output
+    events = [event for path in event_files(run.directory / "tensorboard" / "train") for event in read_events(path)]
+    values = [value for event in events for value in event.summary.value if value.tag == "replay/reanalyzed_share"]
+    assert max(value.simple_value for value in values) == 1.0
 
 
 def test_actor_that_is_killed_or_hangs_is_restarted(start: Starter, wait_until: WaitUntil) -> None:

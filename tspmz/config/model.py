@@ -42,6 +42,15 @@ class Config:
             size = min(LARGEST_DEFAULT_GROUP, self.problem.num_cities)
             object.__setattr__(self, "selfplay", dataclasses.replace(self.selfplay, group_size=size))
 
+    @property
+    def reanalyzes(self) -> bool:
+        """Whether a process gives stored groups newer targets; not where those would be the old ones.
+
+        Values alone change only targets that hold a value: n-step ones with n below the number of moves.
+        """
+        bootstraps = 0 < self.replay.td_steps < self.problem.num_cities - 1
+        return self.replay.reanalyze_fraction > 0 and (self.replay.reanalyze_policy or bootstraps)
+
     def validate(self) -> None:
         """Check every range and every rule between settings.
 

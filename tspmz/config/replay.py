@@ -49,6 +49,14 @@ class ReplayConfig:
         0, "n of the n-step value target; 0 = Monte-Carlo return", low=0, high=1000, source="MuZero, appendix G"
     )
     persist: bool = setting(True, "groups are stored on disk; false: a resumed run starts with an empty window")
+    reanalyze_fraction: float = setting(
+        0.0, "share of the drawn groups whose targets come from newer weights, made by a process of its own; 0 = no "
+        "such process", low=0.0, high=1.0, source="MuZero Reanalyze, appendix H",
+    )  # fmt: skip
+    reanalyze_policy: bool = setting(
+        True, "it searches stored positions again, for policy and value targets; off: the newest weights' values only, "
+        "without search, for the n-step value target",
+    )  # fmt: skip
     segment_groups: int = setting(
         2048, "a segment is sealed after that many groups of an actor", low=1, high=1_000_000
     )

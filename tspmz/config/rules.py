@@ -79,6 +79,14 @@ def _play_rules(config: Config) -> list[str]:
 
 def _replay_rules(config: Config) -> list[str]:
     problems = []
+    searches_again = config.replay.reanalyze_fraction > 0 and config.replay.reanalyze_policy
+    if searches_again and config.replay.policy_target == "advantage":
+        problems.append(
+            "replay.reanalyze_fraction: replay.policy_target = advantage learns the moves that were played, which no "
+            "search changes; set replay.reanalyze_policy = false, or take visit_counts or gumbel"
+        )
+    if config.replay.reanalyze_fraction and config.run.mode == "serial":
+        problems.append("replay.reanalyze_fraction: is work of a process of its own, which run.mode = serial has not")
     if config.replay.policy_target == "gumbel" and config.search.algorithm != "gumbel":
         problems.append("replay.policy_target = gumbel: needs search.algorithm = gumbel")
     if config.replay.max_samples_per_insert < config.replay.samples_per_insert:

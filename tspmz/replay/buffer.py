@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tspmz.replay.checks import valid_groups
+from tspmz.replay.reanalyzed import NewerTargets
 from tspmz.replay.ring import ReadStatus, Ring
 from tspmz.replay.sumtree import SumTree
 from tspmz.replay.targets import (
@@ -70,8 +71,13 @@ class ReplayBuffer:
         advantage_weight_cap: largest policy weight (`advantage` only).
         advantage_baseline: share of a group's mean policy weight that is taken off (`advantage` only).
         td_steps: n of the value targets; 0 = Monte-Carlo.
+        reanalyzed: where the reanalyzer writes newer targets; None = there is none.
+        reanalyze_fraction: share of drawn groups that get them.
         edge_reward: what an edge is worth before its length is taken off (`targets.shaped_rewards`).
         discount: factor per move.
+
+    Attributes:
+        reanalyzed_share: share of the last batch's groups that got newer targets.
 
     Raises:
         ValueError: unknown sampling or policy target, or a target that the ring does not store.
@@ -91,6 +97,8 @@ class ReplayBuffer:
         advantage_weight_cap: float = 20.0,
         advantage_baseline: float = 0.0,
         td_steps: int = 0,
+        reanalyzed: Ring | None = None,
+        reanalyze_fraction: float = 0.0,
         edge_reward: float = 0.0,
         discount: float = 1.0,
     ) -> None:
@@ -110,6 +118,7 @@ class ReplayBuffer:
         self._advantage_weight_cap = advantage_weight_cap
         self._advantage_baseline = advantage_baseline
         self._td_steps = td_steps
+        self._newer = NewerTargets(reanalyzed, ring, reanalyze_fraction) if reanalyzed is not None else None
         self._edge_reward = edge_reward
         self._discount = discount
         self._tree = SumTree(ring.num_slots)
@@ -119,6 +128,7 @@ class ReplayBuffer:
         self._seen = np.zeros(ring.num_actors, np.int64)
         self._records = ring.empty_records(batch_groups)
         self._incoming = ring.empty_records(max(1, min(256, _INGEST_BYTES // self._records.dtype.itemsize)))
+        self.reanalyzed_share = 0.0
         self._counts = dict.fromkeys(ReplayCounters._fields, 0)
 
     @property
@@ -206,6 +216,9 @@ class ReplayBuffer:
             self._records[bad] = replacements
             bad = bad[status != ReadStatus.OK]
         self._counts["sampled"] += self._batch_groups
+        if self._newer is not None:
+            self._newer.ingest()
+            self.reanalyzed_share = self._newer.substitute(self._records, slots, rng) / self._batch_groups
         return self._batch(slots, probabilities, size)
 
     def _batch(self, slots: Int64, probabilities: Float64, size: int) -> Batch:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.types import Group
+from tspmz.types import Group, Reanalysis
 
 Records = NDArray[np.void]
 
@@ -67,6 +67,28 @@ FIELDS = (
 )
 
 
+REANALYZED_FIELDS = (
+    Field("source_actor", "<i8", "", -1),
+    Field("source_group_id", "<i8", "", -1),
+    Field("root_values", "<f4", "GT", np.nan),
+    Field("visit_counts", "<u2", "GTN", MAX_VISITS, "visit_counts"),
+    Field("action_weights", "<f4", "GTN", np.nan, "gumbel"),
+    Field("actor", "<i8", "", -1),
+    Field("group_id", "<i8", "", -1),
+    Field("weights_version", "<i8", "", -1),
+)
+"""What replaces the fields of the same names in a group when it is reanalyzed, and whose they are."""
+
+
+def reanalyzed_fields_for(num_cities: int, group_size: int, policy_target: str) -> tuple[FieldSpec, ...]:
+    """The fields of a reanalysis; `policy_target` as for `fields_for`, `advantage` where values alone are made.
+
+    Raises:
+        ValueError: as `fields_for`.
+    """
+    return _resolved(REANALYZED_FIELDS, num_cities, group_size, policy_target)
+
+
 def fields_for(num_cities: int, group_size: int, policy_target: str) -> tuple[FieldSpec, ...]:
     """The fields that a run stores.
 
@@ -78,6 +100,12 @@ def fields_for(num_cities: int, group_size: int, policy_target: str) -> tuple[Fi
     Raises:
         ValueError: sizes out of range, unknown policy target.
     """
+    return _resolved(FIELDS, num_cities, group_size, policy_target)
+
+
+def _resolved(
+    fields: Sequence[Field], num_cities: int, group_size: int, policy_target: str
+) -> tuple[FieldSpec, ...]:
     if not 2 <= num_cities <= np.iinfo(np.int16).max or group_size < 1:
         raise ValueError(f"cannot store groups of {group_size} episodes on {num_cities} cities")
     if policy_target not in ("visit_counts", "gumbel", "advantage"):
@@ -85,7 +113,7 @@ def fields_for(num_cities: int, group_size: int, policy_target: str) -> tuple[Fi
     sizes = {"N": num_cities, "G": group_size, "T": num_cities - 1, "2": 2}
     return tuple(
         FieldSpec(field.name, np.dtype(field.dtype), tuple(sizes[letter] for letter in field.shape), field.fill)
-        for field in FIELDS
+        for field in fields
         if field.policy_target in ("", policy_target)
     )
 
@@ -121,7 +149,7 @@ def poison(records: Records, specs: Sequence[FieldSpec]) -> None:
         records[spec.name] = spec.fill
 
 
-def store_group(group: Group, record: Records, specs: Sequence[FieldSpec]) -> None:
+def store_group(group: Group | Reanalysis, record: Records, specs: Sequence[FieldSpec]) -> None:
     """Write the stored fields of `group` into `record`, a view of shape `[]`.
 
     Raises:
@@ -161,9 +189,9 @@ def load_group(record: Records) -> Group:
     )
 
 
-def _field_value(group: Group, name: str) -> Any:
-    if name == "num_cities":
+def _field_value(group: Group | Reanalysis, name: str) -> Any:
+    if isinstance(group, Group) and name == "num_cities":
         return group.coordinates.shape[0]
-    if name == "group_size":
+    if isinstance(group, Group) and name == "group_size":
         return group.tours.shape[0]
     return getattr(group, name)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tspmz.replay.fields import FieldSpec, Records, empty_records, load_group, poison, record_dtype, store_group
 from tspmz.shared import SharedBlock
-from tspmz.types import Group
+from tspmz.types import Group, Reanalysis
 
 CACHE_LINE = 64
 
@@ -81,6 +81,7 @@ class Ring:
         slots_per_actor: slots of a shard, >= 2.
         field_specs: what a slot holds, from `fields.fields_for`.
         shm_dir: directory for the memory; empty for anonymous memory.
+        purpose: what the memory is for, in an error.
 
     Attributes:
         nbytes: size of the shared block.
@@ -92,7 +93,12 @@ class Ring:
     """
 
     def __init__(
-        self, num_actors: int, slots_per_actor: int, field_specs: Sequence[FieldSpec], shm_dir: str = ""
+        self,
+        num_actors: int,
+        slots_per_actor: int,
+        field_specs: Sequence[FieldSpec],
+        shm_dir: str = "",
+        purpose: str = "the replay ring",
     ) -> None:
         if num_actors < 1 or slots_per_actor < 2:
             raise ValueError(f"a ring needs 1 actor and 2 slots each, not {num_actors} and {slots_per_actor}")
@@ -100,7 +106,7 @@ class Ring:
         self.slots_per_actor = slots_per_actor
         self.field_specs = tuple(field_specs)
         self.nbytes = Ring.plan(num_actors, slots_per_actor, field_specs)
-        self._block = SharedBlock(self.nbytes, "the replay ring", shm_dir)
+        self._block = SharedBlock(self.nbytes, purpose, shm_dir)
         self._attach()
         poison(self._records, self.field_specs)
 
@@ -223,6 +229,10 @@ class Ring:
             self.rejected[status[index]] += 1
         return status
 
+    def peek(self, name: str, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One whole-number field of some slots as it is at the moment, not validated: a hint, to be read properly."""
+        return self._records[name][slots].astype(np.int64)  # type: ignore[no-any-return]
+
     def read(self, slot: int, sequence: int) -> Group | None:
         """A validated copy of the group `sequence` in `slot`; None (and a count in `rejected`) where it is not."""
         record = self.empty_records(1)
@@ -239,7 +249,7 @@ class RingWriter:
         self.actor = actor
         self._staged = ring.empty_records(1)
 
-    def write(self, group: Group) -> int:
+    def write(self, group: Group | Reanalysis) -> int:
         """Write and publish one group.
 
         Returns:
@@ -252,7 +262,7 @@ class RingWriter:
             pass
         return self._ring.slot_of(self.actor, group.group_id)
 
-    def write_steps(self, group: Group) -> Iterator[str]:
+    def write_steps(self, group: Group | Reanalysis) -> Iterator[str]:
         """The stores of `write` one by one, each named after it is done; readers must survive a stop at any."""
         ring = self._ring
         if group.actor != self.actor or group.group_id != ring.next_group_id(self.actor):
