@@ -114,6 +114,7 @@ def loss_inputs(tours: Any, **values: Any) -> LossInputs:
         "importance_weights": torch.ones(num_groups),
         "positions": torch.arange(moves).expand(num_groups, -1),
         "unrolled": None,
+        "position_weights": None,
     } | values
     return LossInputs(**{name: plain[name] for name in LossInputs._fields})
 

@@ -82,6 +82,11 @@ def test_all_problems_are_named_at_once() -> None:
         ({"network.observation": "visits"}, "network.observation = visits: tells no city"),
         ({"network.observation": "visits", "network.kind": "resnet"}, "network.observation = visits: tells no city"),
         ({"network.observation": "visits", "network.kind": "fullyconnected"}, "network.observation = visits: shows"),
+        ({"replay.position_sampling": "prioritized"}, "replay.position_sampling = prioritized: learner.positions = 0"),
+        (
+            {"replay.position_sampling": "prioritized", "learner.positions": 1, "replay.sampling": "uniform"},
+            "replay.position_sampling = prioritized: needs replay.sampling",
+        ),
         ({"replay.reanalyze_fraction": 0.5}, "replay.reanalyze_fraction: replay.policy_target = advantage"),
         (
             {"replay.reanalyze_fraction": 1.0, "replay.reanalyze_policy": False, "run.mode": "serial"},

@@ -118,7 +118,10 @@ def test_value_and_reward_are_compared_with_their_own_steps_targets() -> None:
     predicted = network.support.to_scalar(torch.tensor(value_logits)).item()
     errors = predicted - values[0, :, :3]
     assert losses.value_error.item() == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
-    assert losses.priorities.tolist() == pytest.approx([np.abs(errors).mean()], rel=1e-5)
+    # the state before move t is looked at directly, and at the end of each unroll of 1 .. t moves, at most 2
+    looked_at = np.array([1, 2, 3])
+    assert losses.priorities.tolist() == pytest.approx([(np.abs(errors).mean(0) * looked_at).sum() / 6], rel=1e-5)
+    np.testing.assert_allclose(losses.position_errors[0].numpy(), np.abs(errors).mean(0), rtol=1e-5)
     of_reward = network.support.to_scalar(torch.tensor(reward_logits)).item() - rewards[0]
     squared = (np.mean(of_reward**2) + np.mean(of_reward[:, 1:] ** 2)) / 2
     assert losses.reward_error.item() == pytest.approx(np.sqrt(squared), rel=1e-5)
@@ -165,7 +168,8 @@ def test_targets_past_the_end_of_the_episode_count_for_nothing(garbage: float) -
         results.append((losses, gradients))
     assert results[1][1].isfinite().all()
     assert torch.equal(results[0][1], results[1][1])
-    assert all(torch.equal(one, other) for one, other in zip(results[0][0], results[1][0], strict=True))
+    for name, one, other in zip(Losses._fields, results[0][0], results[1][0], strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 def test_what_the_network_says_of_finished_states_counts_for_nothing() -> None:
@@ -180,6 +184,38 @@ def test_what_the_network_says_of_finished_states_counts_for_nothing() -> None:
     )
     assert nonsense.total.item() == sound.total.item()
     assert torch.equal(nonsense.priorities, sound.priorities)
+
+
+def test_errors_of_positions_that_were_not_looked_at_are_not_known() -> None:
+    losses = loss_of(PlainNetwork(), loss_inputs(TOURS, positions=torch.tensor([[1]])), unroll_steps=0)
+    assert losses.position_errors.isnan().tolist() == [[True, False, True]]
+    losses = loss_of(PlainNetwork(), loss_inputs(TOURS, positions=torch.tensor([[1]])), unroll_steps=3)
+    assert losses.position_errors.isnan().tolist() == [[True, False, False]]
+
+
+def test_position_drawn_twice_with_half_the_weight_is_the_position_drawn_once() -> None:
+    network = tiny_network(num_cities=4)
+    given = {"rewards": torch.full((1, 2, 3), -0.4), "value_targets": torch.full((1, 2, 4), -1.0)}
+    once = loss_of(network, loss_inputs(TOURS, positions=torch.tensor([[0, 2]]), **given), unroll_steps=1)
+    weights = torch.tensor([[1.0, 1.0, 1.0, 1.0]]) * 0.5
+    twice = loss_inputs(
+        TOURS, positions=torch.tensor([[0, 2, 0, 2]]), position_weights=2 * weights,
+        unrolled=torch.tensor([[0, 1, 2, 3]]), **given,
+    )  # fmt: skip
+    assert loss_of(network, twice, unroll_steps=1).policy.item() == pytest.approx(once.policy.item(), rel=1e-5)
+    half = loss_of(network, twice._replace(position_weights=weights), unroll_steps=1)
+    for name in ("policy", "value", "reward"):
+        assert getattr(half, name).item() == pytest.approx(getattr(once, name).item() / 2, rel=1e-5)
+
+
+def test_weight_of_a_position_goes_with_it_into_the_unroll() -> None:
+    # only the second position has a weight, and only the first is unrolled: nothing of the unroll counts
+    inputs = loss_inputs(
+        TOURS, positions=torch.tensor([[0, 1]]), position_weights=torch.tensor([[0.0, 1.0]]),
+        unrolled=torch.tensor([[0]]),
+    )  # fmt: skip
+    assert loss_of(PlainNetwork(), inputs, unroll_steps=1).reward.item() == 0.0
+    assert loss_of(PlainNetwork(), inputs._replace(unrolled=torch.tensor([[1]])), unroll_steps=1).reward.item() > 0.0
 
 
 def test_position_at_the_end_counts_for_nothing() -> None:

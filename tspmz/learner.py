@@ -22,11 +22,13 @@ class StepReport(NamedTuple):
         finite: False where the loss or a gradient was not finite; the weights were then left as they were.
         metrics: name -> value, as in docs/metrics.md.
         priorities: `[M]` float64, mean absolute value error of each group.
+        position_errors: `[M, T]` float64, the same of each position; NaN where the step had no value.
     """
 
     finite: bool
     metrics: dict[str, float]
     priorities: Float64
+    position_errors: Float64
 
 
 def learning_rate(
@@ -152,14 +154,16 @@ class Learner:
             self.bad_steps_in_a_row = 0
         else:
             self.bad_steps_in_a_row += 1
-        return StepReport(finite, metrics, losses.priorities.double().cpu().numpy())
+        return StepReport(finite, metrics, *_priorities(losses))
 
     def _inputs(self, batch: Batch) -> LossInputs:
         rng = generator_for(self._seed, "augmentation", 0, self.attempts)
         coordinates = batch.coordinates
         if self._augment:
             coordinates = symmetry.apply_each(coordinates, rng.integers(8, size=len(coordinates)))
-        positions = _draw(rng, len(coordinates), batch.rewards.shape[2], self._positions)
+        positions = batch.positions
+        if positions is None:
+            positions = _draw(rng, len(coordinates), batch.rewards.shape[2], self._positions)
         unrolled = _draw(rng, len(coordinates), positions.shape[1], self._unroll_positions)
         return LossInputs(
             coordinates=self._to_device(coordinates),
@@ -172,6 +176,7 @@ class Learner:
             importance_weights=self._to_device(batch.importance_weights),
             positions=self._to_device(positions),
             unrolled=self._to_device(unrolled),
+            position_weights=None if batch.position_weights is None else self._to_device(batch.position_weights),
         )
 
     def _to_device(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
@@ -238,6 +243,12 @@ def _decay_groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str
     matrices = [p for p in module.parameters() if p.dim() >= 2]
     vectors = [p for p in module.parameters() if p.dim() < 2]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _priorities(losses: Losses) -> tuple[Float64, Float64]:
+    """Those of the groups and those of their positions, in one transfer from the device."""
+    both = torch.cat((losses.priorities.unsqueeze(1), losses.position_errors), dim=1).double().cpu().numpy()
+    return both[:, 0], both[:, 1:]
 
 
 def _metrics(losses: Losses, norm: torch.Tensor, rate: float) -> dict[str, float]:

@@ -29,6 +29,7 @@ class LossInputs(NamedTuple):
         importance_weights: `[M]` float32.
         positions: `[M, P]` int64, where true states are embedded.
         unrolled: `[M, U]` int64, which of the P positions are unrolled; None for all of them.
+        position_weights: `[M, P]` float32, importance weights of the positions on top of those of the groups; None = 1.
     """
 
     coordinates: Tensor
@@ -41,6 +42,7 @@ class LossInputs(NamedTuple):
     importance_weights: Tensor
     positions: Tensor
     unrolled: Tensor | None = None
+    position_weights: Tensor | None = None
 
 
 class Losses(NamedTuple):
@@ -52,7 +54,8 @@ class Losses(NamedTuple):
         entropy: of the policy at the unrolls' starts, in nats, over positions with a choice.
         value_error: root mean square of (value - target) at the unrolls' starts, in lengths.
         reward_error: root mean square of (reward - target), in lengths; 0 without unroll.
-        priorities: `[M]` mean absolute value error of each group.
+        priorities: `[M]` mean absolute value error of each group, over positions and unroll steps.
+        position_errors: `[M, T]` the same of each position; NaN where the batch had no value.
     """
 
     total: Tensor
@@ -63,6 +66,24 @@ class Losses(NamedTuple):
     value_error: Tensor
     reward_error: Tensor
     priorities: Tensor
+    position_errors: Tensor
+
+
+class _ValueErrors:
+    """Absolute errors of the value at the positions of M groups, whether looked at directly or by unrolling."""
+
+    def __init__(self, num_groups: int, num_moves: int, device: torch.device) -> None:
+        self.total = torch.zeros(num_groups, num_moves, device=device)
+        self.count = torch.zeros(num_groups, num_moves, device=device)
+
+    def add(self, positions: Tensor, values: Tensor, states: _States) -> None:
+        """Errors of `values [M, G * P]` of the states at `positions [M, P]`; those past the end do not count."""
+        shape = (positions.shape[0], -1, positions.shape[1])
+        off = (values - states.value_targets).abs()
+        errors = torch.where(states.loss_mask > 0, off, torch.zeros_like(off)).view(shape)
+        place = positions.clamp(max=self.total.shape[1] - 1)
+        self.total.scatter_add_(1, place, errors.sum(dim=1))
+        self.count.scatter_add_(1, place, states.loss_mask.view(shape).sum(dim=1))
 
 
 class _States(NamedTuple):
@@ -113,11 +134,13 @@ def unroll_loss(
     policy_loss, value_loss = _policy_mean(policy, states, policy_weight), _mean(value, value_weight, mask)
     entropy = _entropy(policy_logits, (states.legal.sum(-1) > 1).float())
     errors = (values.detach() - states.value_targets) * mask
+    seen = _ValueErrors(num_groups, inputs.rewards.shape[2], mask.device)
+    seen.add(inputs.positions, values.detach(), states)
     reward_loss = torch.zeros((), device=policy_loss.device)
     reward_error = torch.zeros((), device=policy_loss.device)
     if unroll_steps and inputs.unrolled is not None:
         embeddings = _at(embeddings.unflatten(1, (group_size, -1)), inputs.unrolled).flatten(1, 2)
-        inputs = inputs._replace(positions=inputs.positions.gather(1, inputs.unrolled))
+        inputs = _unrolled_only(inputs)
         states = _states_at(inputs, order, 0)
         value_weight, policy_weight = _weights(inputs, inputs.positions.shape[1])
     # a predicted state weighs the same wherever it comes from, or the few unrolled ones drown the others in their noise
@@ -128,7 +151,8 @@ def unroll_loss(
             context, scale_gradient(embeddings, dynamics_gradient_scale), before.actions
         )
         states = _states_at(inputs, order, k)
-        policy, value, _, _ = _prediction_losses(network, context, embeddings, states)
+        policy, value, _, values = _prediction_losses(network, context, embeddings, states)
+        seen.add(inputs.positions + k, values.detach(), states)
         reward = network.support.cross_entropy(reward_logits, before.rewards)
         policy_loss = policy_loss + share * _policy_mean(policy, states, policy_weight)
         value_loss = value_loss + share * _mean(value, value_weight, states.loss_mask)
@@ -145,13 +169,27 @@ def unroll_loss(
         entropy=entropy.detach(),
         value_error=(errors.square().sum() / mask.sum()).sqrt(),
         reward_error=(reward_error / max(unroll_steps, 1)).sqrt(),
-        priorities=errors.abs().sum(-1) / mask.sum(-1),
+        priorities=seen.total.sum(dim=1) / seen.count.sum(dim=1),
+        position_errors=seen.total / torch.where(seen.count > 0, seen.count, torch.nan),
+    )
+
+
+def _unrolled_only(inputs: LossInputs) -> LossInputs:
+    """With the positions that are unrolled in place of all."""
+    unrolled, weights = inputs.unrolled, inputs.position_weights
+    if unrolled is None:
+        return inputs
+    return inputs._replace(
+        positions=inputs.positions.gather(1, unrolled),
+        position_weights=None if weights is None else weights.gather(1, unrolled),
     )
 
 
 def _weights(inputs: LossInputs, count: int) -> tuple[Tensor, Tensor]:
     """Factors `[M, G * count]` of the value's (and reward's) and of the policy's loss."""
     weight = inputs.importance_weights.view(-1, 1, 1).expand(-1, inputs.policy_weights.shape[1], count)
+    if inputs.position_weights is not None:
+        weight = weight * inputs.position_weights.unsqueeze(1)
     return weight.flatten(1), (weight * inputs.policy_weights.unsqueeze(-1)).flatten(1)
 
 

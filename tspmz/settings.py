@@ -55,9 +55,11 @@ def replay_settings(config: Config) -> dict[str, Any]:
     names = (
         "sampling", "priority_exponent", "importance_exponent", "policy_target", "advantage_temperature",
         "advantage_weight_cap", "advantage_baseline", "td_steps", "reanalyze_fraction",
+        "initial_priority", "position_sampling",
     )  # fmt: skip
     return {name: getattr(config.replay, name) for name in names} | {
         "batch_groups": config.learner.batch_groups,
+        "positions": config.learner.positions,
         "edge_reward": config.problem.edge_reward,
         "discount": config.search.discount,
     }

@@ -144,7 +144,9 @@ class TrainingLoop:
             report = self._step(batch)
         with self._row.timed("sample_seconds"):
             if report.finite:
-                self.buffer.update_priorities(batch.slots, batch.actors, batch.group_ids, report.priorities)
+                self.buffer.update_priorities(
+                    batch.slots, batch.actors, batch.group_ids, report.priorities, report.position_errors
+                )
             self._channels.limiter.record_sample(len(batch.slots))
         self._account(batch, report.metrics, report.finite)
         self._sound = report.finite

@@ -87,6 +87,9 @@ class Batch(NamedTuple):
             where those below the group's baseline are negative).
         lengths: `[M, G]` float32 tour lengths.
         importance_weights: `[M]` float32, divided by the batch maximum.
+        positions: `[M, P]` int64, which positions of each group are trained on; None leaves the choice to the learner.
+        position_weights: `[M, P]` float32 importance weights of the positions, on top of those of the groups; their
+            product is at most 1.
         probabilities: `[M]` float64 probability with which each group was drawn.
         slots: `[M]` int64 ring slots.
         actors: `[M]` int64.
@@ -103,6 +106,8 @@ class Batch(NamedTuple):
     policy_weights: Float32
     lengths: Float32
     importance_weights: Float32
+    positions: Int64 | None
+    position_weights: Float32 | None
     probabilities: Float64
     slots: Int64
     actors: Int64

@@ -130,7 +130,7 @@ def test_batch_has_the_documented_types_and_shapes() -> None:
     _, buffer = filled(4, target="visit_counts")
     batch = buffer.sample(np.random.default_rng(0))
     assert batch.policy_targets is not None
-    shapes = {name: (value.dtype.name, value.shape) for name, value in batch._asdict().items()}
+    shapes = {name: (value.dtype.name, value.shape) for name, value in batch._asdict().items() if value is not None}
     assert shapes == {
         "coordinates": ("float32", (8, 6, 2)),
         "tours": ("int64", (8, 3, 6)),

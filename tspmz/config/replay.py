@@ -29,6 +29,14 @@ class ReplayConfig:
     importance_exponent: float = setting(
         1.0, "beta of importance weights", low=0.0, high=1.0, source="PER, section 3.4"
     )
+    initial_priority: str = setting(
+        "max", "priority of a new group: the largest so far, or its mean |root value - value target| from the search",
+        choices=("max", "search"), source="PER, algorithm 1; MuZero, appendix G",
+    )  # fmt: skip
+    position_sampling: str = setting(
+        "uniform", "how learner.positions of a drawn group are drawn: all equally likely, or by their last errors",
+        choices=("uniform", "prioritized"), source="MuZero, appendix G",
+    )  # fmt: skip
     policy_target: str = setting(
         "advantage", "what the policy learns: visit counts, Gumbel's improved policy, or the moves played, weighted "
         "by exp(advantage within the group / advantage_temperature)",

@@ -79,6 +79,12 @@ def _play_rules(config: Config) -> list[str]:
 
 def _replay_rules(config: Config) -> list[str]:
     problems = []
+    if config.replay.position_sampling == "prioritized" and not config.learner.positions:
+        problems.append(
+            "replay.position_sampling = prioritized: learner.positions = 0 trains on all of them; say how many to draw"
+        )
+    if config.replay.position_sampling == "prioritized" and config.replay.sampling != "prioritized":
+        problems.append("replay.position_sampling = prioritized: needs replay.sampling = prioritized")
     searches_again = config.replay.reanalyze_fraction > 0 and config.replay.reanalyze_policy
     if searches_again and config.replay.policy_target == "advantage":
         problems.append(

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tspmz.replay.checks import valid_groups
+from tspmz.replay.fields import Records
+from tspmz.replay.positions import PositionPriorities
 from tspmz.replay.reanalyzed import NewerTargets
 from tspmz.replay.ring import ReadStatus, Ring
-from tspmz.replay.sumtree import SumTree
+from tspmz.replay.sumtree import SMALLEST_PRIORITY, SumTree
 from tspmz.replay.targets import (
     advantage_weights,
     advantages,
@@ -21,8 +23,6 @@ from tspmz.replay.targets import (
     value_targets,
 )
 from tspmz.types import Batch, Float32, Float64, Int64
-
-SMALLEST_PRIORITY = 1e-6
 
 _INGEST_BYTES = 2**24
 _EMPTY = -1
@@ -66,6 +66,10 @@ class ReplayBuffer:
         sampling: `prioritized` or `uniform`.
         priority_exponent: alpha; the stored priority is `(priority + 1e-6) ** alpha` (PER, eq. 1).
         importance_exponent: beta of the importance weights.
+        initial_priority: of a new group: `max`, the largest so far, or `search`, its mean |root value - value target|.
+        position_sampling: `prioritized` draws `positions` of each group's T positions by the errors that they had;
+            `uniform` leaves the choice to the learner.
+        positions: P, > 0 for `prioritized`.
         policy_target: `visit_counts`, `gumbel` or `advantage`; the ring must store the first two.
         advantage_temperature: temperature of the policy weights (`advantage` only).
         advantage_weight_cap: largest policy weight (`advantage` only).
@@ -92,6 +96,9 @@ class ReplayBuffer:
         sampling: str = "prioritized",
         priority_exponent: float = 0.6,
         importance_exponent: float = 0.4,
+        initial_priority: str = "max",
+        position_sampling: str = "uniform",
+        positions: int = 0,
         policy_target: str = "advantage",
         advantage_temperature: float = 0.02,
         advantage_weight_cap: float = 20.0,
@@ -124,6 +131,12 @@ class ReplayBuffer:
         self._tree = SumTree(ring.num_slots)
         self._group_ids = np.full(ring.num_slots, _EMPTY, np.int64)
         self._priorities = np.zeros(ring.num_slots, np.float64)
+        self._from_search = initial_priority == "search"
+        self._position_priorities = None
+        if position_sampling == "prioritized":
+            (moves,) = {spec.shape[1] for spec in ring.field_specs if spec.name == "rewards"}
+            exponents = (self._priority_exponent, importance_exponent)
+            self._position_priorities = PositionPriorities(ring.num_slots, moves, positions, *exponents)
         self._max_priority = 1.0
         self._seen = np.zeros(ring.num_actors, np.int64)
         self._records = ring.empty_records(batch_groups)
@@ -179,7 +192,19 @@ class ReplayBuffer:
         self._counts["ingested"] += int(np.count_nonzero(accepted))
         self._forget(slots[~accepted])
         self._group_ids[slots[accepted]] = group_ids[accepted]
-        self._store(slots[accepted], np.full(int(np.count_nonzero(accepted)), self._max_priority))
+        errors = self._first_errors(self._incoming[: len(slots)][accepted])
+        self._store(slots[accepted], errors.mean(axis=1) if self._from_search else errors[:, 0])
+        if self._position_priorities is not None:
+            self._position_priorities.set(slots[accepted], errors)
+
+    def _first_errors(self, records: Records) -> Float64:
+        """Priorities `[M, T]` of the positions of new groups."""
+        shape = (len(records), records["rewards"].shape[2])
+        if not self._from_search:
+            return np.full(shape, self._max_priority)
+        rewards = shaped_rewards(np.ascontiguousarray(records["rewards"]), self._edge_reward)
+        targets = value_targets(rewards, records["root_values"], self._td_steps, self._discount)
+        return np.abs(records["root_values"] - targets[..., :-1]).mean(axis=1, dtype=np.float64)  # type: ignore[no-any-return]
 
     def _store(self, slots: Int64, priorities: Float64) -> None:
         self._priorities[slots] = priorities
@@ -219,13 +244,19 @@ class ReplayBuffer:
         if self._newer is not None:
             self._newer.ingest()
             self.reanalyzed_share = self._newer.substitute(self._records, slots, rng) / self._batch_groups
-        return self._batch(slots, probabilities, size)
+        return self._batch(slots, probabilities, size, rng)
 
-    def _batch(self, slots: Int64, probabilities: Float64, size: int) -> Batch:
+    def _batch(self, slots: Int64, probabilities: Float64, size: int, rng: np.random.Generator) -> Batch:
         records = self._records
         tours = records["tours"].astype(np.int64)
         stored = np.ascontiguousarray(records["rewards"])
         rewards = shaped_rewards(stored, self._edge_reward)
+        of_groups = importance_weights(probabilities, size, self._importance_exponent)
+        positions: Int64 | None = None
+        position_weights: Float32 | None = None
+        if self._position_priorities is not None:
+            positions, weights = self._position_priorities.sample(rng, slots)
+            position_weights = (weights / (of_groups[:, None] * weights).max()).astype(np.float32)
         return Batch(
             coordinates=np.array(records["coordinates"]),
             tours=tours,
@@ -235,7 +266,9 @@ class ReplayBuffer:
             policy_targets=policy_targets(records[self._stored_target], tours) if self._stored_target else None,
             policy_weights=self._policy_weights(stored),
             lengths=-stored.sum(axis=-1),
-            importance_weights=importance_weights(probabilities, size, self._importance_exponent),
+            importance_weights=of_groups,
+            positions=positions,
+            position_weights=position_weights,
             probabilities=probabilities,
             slots=slots,
             actors=np.array(records["actor"]),
@@ -251,7 +284,12 @@ class ReplayBuffer:
         )
 
     def update_priorities(
-        self, slots: Int64, actors: Int64, group_ids: Int64, priorities: NDArray[np.floating[Any]]
+        self,
+        slots: Int64,
+        actors: Int64,
+        group_ids: Int64,
+        priorities: NDArray[np.floating[Any]],
+        position_errors: NDArray[np.floating[Any]] | None = None,
     ) -> int:
         """Write priorities back; those of groups that were overwritten meanwhile are skipped and counted.
 
@@ -260,6 +298,7 @@ class ReplayBuffer:
             actors: `[M]` int64, from the batch.
             group_ids: `[M]` int64, from the batch.
             priorities: `[M]`, before the exponent, finite, >= 0.
+            position_errors: `[M, T]`, those of the positions; NaN leaves a position's as it was.
 
         Returns:
             Priorities written.
@@ -276,18 +315,23 @@ class ReplayBuffer:
             return 0
         self._store(slots[current], values[current])
         self._max_priority = max(self._max_priority, float(values[current].max()))
+        if self._position_priorities is not None and position_errors is not None:
+            self._position_priorities.set(slots[current], position_errors[current])
         return int(np.count_nonzero(current))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Plain arrays for a checkpoint: identity and priority of each group in the window, and the counters."""
         slots = np.flatnonzero(self._group_ids != _EMPTY)
-        return {
+        state = {
             "actor": slots // self._ring.slots_per_actor,
             "group_id": self._group_ids[slots],
             "priority": self._priorities[slots],
             "max_priority": np.array([self._max_priority]),
             "counters": np.array(list(self._counts.values()), np.int64),
         }
+        if self._position_priorities is not None:
+            state["position_priority"] = self._position_priorities.get(slots)
+        return state
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> int:
         """Give the groups in the window the priorities of a checkpoint; call after `Ring.restore` and `ingest`.
@@ -307,10 +351,13 @@ class ReplayBuffer:
         self._max_priority = float(state["max_priority"][0])
         filled = np.flatnonzero(self._group_ids != _EMPTY)
         self._store(filled, np.full(len(filled), self._max_priority))
+        of_positions = state.get("position_priority")
         inside = (actors >= 0) & (actors < self._ring.num_actors)
         actors, group_ids, priorities = actors[inside], group_ids[inside], priorities[inside]
         slots = actors * self._ring.slots_per_actor + group_ids % self._ring.slots_per_actor
         current = self._group_ids[slots] == group_ids
         self._store(slots[current], priorities[current])
+        if self._position_priorities is not None and of_positions is not None:
+            self._position_priorities.set(slots[current], np.asarray(of_positions)[inside][current])
         self._counts = dict(zip(self._counts, (int(count) for count in state["counters"]), strict=True))
         return int(np.count_nonzero(current))

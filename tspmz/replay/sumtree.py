@@ -7,6 +7,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 LARGEST_PRIORITY = 1e280
+SMALLEST_PRIORITY = 1e-6
+"""Added to every priority before the exponent, so that nothing is never drawn again (PER, section 3.3)."""
 
 
 @njit(cache=True, nogil=True)
