@@ -93,7 +93,7 @@ class PathNetwork(torch.nn.Module):
         return embeddings * 100 + (actions + 1).float().unsqueeze(-1), embeddings
 
     def prediction(
-        self, context: Any, embeddings: torch.Tensor, current: torch.Tensor, legal_bias: torch.Tensor
+        self, context: Any, embeddings: torch.Tensor, current: torch.Tensor, legal_bias: torch.Tensor, rows: Any = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return embeddings + torch.arange(legal_bias.shape[-1]) + legal_bias, embeddings
 

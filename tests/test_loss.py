@@ -11,6 +11,7 @@ import torch
 from model_helpers import LOSS_SETTINGS, loss_inputs, tiny_network
 
 from tspmz.loss import Losses, LossInputs, scale_gradient, unroll_loss
+from tspmz.network.rows import rows_of
 from tspmz.network.support import Support
 
 ATOMS = 5
@@ -51,10 +52,10 @@ class PlainNetwork(torch.nn.Module):
         return embeddings, self.reward_logits.expand(*actions.shape, -1)
 
     def prediction(
-        self, context: Any, embeddings: torch.Tensor, current: torch.Tensor, legal_bias: torch.Tensor
+        self, context: Any, embeddings: torch.Tensor, current: torch.Tensor, legal_bias: torch.Tensor, rows: Any = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         self.calls.append(("prediction", current, legal_bias == 0))
-        return legal_bias, self.value_logits * embeddings
+        return legal_bias, self.value_logits * rows_of(embeddings, rows)
 
 
 def loss_of(network: Any, inputs: LossInputs, **settings: Any) -> Losses:
@@ -295,6 +296,18 @@ def test_soft_policy_targets_give_their_cross_entropy() -> None:
     assert loss_of(PlainNetwork(), inputs).policy.item() == pytest.approx((LOG3 + LOG2) / 6, rel=1e-6)
 
 
+def test_value_is_learned_at_the_unrolled_positions_only() -> None:
+    targets = torch.tensor([[[-1.5, -0.9, -0.2, 0.0], [-1.3, -1.1, -0.6, 0.0]]])
+    network = PlainNetwork([0.3, -1.0, 0.7, 0.1, 2.0])
+    inputs = loss_inputs(TOURS, value_targets=targets, unrolled=torch.tensor([[1]]))
+    losses = loss_of(network, inputs, unroll_steps=0)
+    by_hand = (dense_cross_entropy([0.3, -1.0, 0.7, 0.1, 2.0], x) for x in (-0.9, -1.1))
+    assert losses.value.item() == pytest.approx(sum(by_hand) / 2, rel=1e-5)
+    value = network.support.to_scalar(network.value_logits.detach()).item()
+    assert losses.priorities.tolist() == pytest.approx([(abs(value + 0.9) + abs(value + 1.1)) / 2], rel=1e-5)
+    assert losses.policy.item() == pytest.approx((LOG3 + LOG2) / 3, rel=1e-6)  # the policy at all of them
+
+
 def test_negative_policy_weight_makes_the_move_less_likely() -> None:
     network = tiny_network(num_cities=4)
 
@@ -302,9 +315,12 @@ def test_negative_policy_weight_makes_the_move_less_likely() -> None:
         return -loss_of(network, loss_inputs(TOURS)).policy.item()
 
     before = log_prob()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     for _ in range(5):
-        losses = loss_of(network, loss_inputs(TOURS, policy_weights=-torch.ones(1, 2)), value_loss_weight=0.0)
+        # played at probabilities so small that every move's ratio is at its bound: all count alike
+        played = torch.full((1, 2, 3), -10.0)
+        inputs = loss_inputs(TOURS, policy_weights=-torch.ones(1, 2), prior_log_probs=played)
+        losses = loss_of(network, inputs, value_loss_weight=0.0, reward_loss_weight=0.0)
         optimizer.zero_grad()
         losses.total.backward()
         optimizer.step()

@@ -76,14 +76,13 @@ class _ValueErrors:
         self.total = torch.zeros(num_groups, num_moves, device=device)
         self.count = torch.zeros(num_groups, num_moves, device=device)
 
-    def add(self, positions: Tensor, values: Tensor, states: _States) -> None:
-        """Errors of `values [M, G * P]` of the states at `positions [M, P]`; those past the end do not count."""
+    def add(self, positions: Tensor, off: Tensor, mask: Tensor) -> None:
+        """Errors `off [M, G * P]` of the states at `positions [M, P]`; where the mask is 0 they do not count."""
         shape = (positions.shape[0], -1, positions.shape[1])
-        off = (values - states.value_targets).abs()
-        errors = torch.where(states.loss_mask > 0, off, torch.zeros_like(off)).view(shape)
+        errors = torch.where(mask > 0, off.abs(), torch.zeros_like(off)).view(shape)
         place = positions.clamp(max=self.total.shape[1] - 1)
         self.total.scatter_add_(1, place, errors.sum(dim=1))
-        self.count.scatter_add_(1, place, states.loss_mask.view(shape).sum(dim=1))
+        self.count.scatter_add_(1, place, mask.view(shape).sum(dim=1))
 
 
 class _States(NamedTuple):
@@ -116,9 +115,9 @@ def unroll_loss(
 ) -> Losses:
     """Loss of a batch (MuZero, eq. 1 and appendix G).
 
-    Every position is embedded from its true state (k = 0); U of the P positions are then followed for `unroll_steps`
-    moves in the learned model. The policy and value losses of each step k >= 1 weigh U / P / unroll_steps, those of
-    the reward 1 / unroll_steps. A state past the end of its episode counts for nothing.
+    Every position is embedded from its true state (k = 0). U of the P positions also teach the value, and are then
+    followed for `unroll_steps` moves in the learned model. The policy and value losses of each step k >= 1 weigh
+    U / P / unroll_steps, those of the reward 1 / unroll_steps. A state past the end of its episode counts for nothing.
     """
     num_groups, group_size, _ = inputs.tours.shape
     order = torch.argsort(inputs.tours, dim=-1)  # [M, G, N] when each city is visited
@@ -129,13 +128,15 @@ def unroll_loss(
     first = inputs.tours[:, :, :1].expand(-1, -1, inputs.positions.shape[1]).reshape(num_groups, -1)
     past = _past_cities(inputs, network.stacked_observations)
     embeddings = network.representation(context, first, states.current, states.legal.float(), past)
-    policy, value, policy_logits, values = _prediction_losses(network, context, embeddings, states)
-    mask = states.loss_mask
-    policy_loss, value_loss = _policy_mean(policy, states, policy_weight), _mean(value, value_weight, mask)
+    rows = None if inputs.unrolled is None else _rows(inputs.unrolled, group_size, inputs.positions.shape[1])
+    policy, value, policy_logits, values = _prediction_losses(network, context, embeddings, states, rows)
+    policy_loss = _policy_mean(policy, states, policy_weight)
+    value_mask, value_targets = _chosen(states.loss_mask, rows), _chosen(states.value_targets, rows)
+    value_loss = _mean(value, _chosen(value_weight, rows), value_mask)
     entropy = _entropy(policy_logits, (states.legal.sum(-1) > 1).float())
-    errors = (values.detach() - states.value_targets) * mask
-    seen = _ValueErrors(num_groups, inputs.rewards.shape[2], mask.device)
-    seen.add(inputs.positions, values.detach(), states)
+    errors = (values.detach() - value_targets) * value_mask
+    seen = _ValueErrors(num_groups, inputs.rewards.shape[2], errors.device)
+    seen.add(_unrolled_only(inputs).positions, values.detach() - value_targets, value_mask)
     reward_loss = torch.zeros((), device=policy_loss.device)
     reward_error = torch.zeros((), device=policy_loss.device)
     if unroll_steps and inputs.unrolled is not None:
@@ -144,7 +145,7 @@ def unroll_loss(
         states = _states_at(inputs, order, 0)
         value_weight, policy_weight = _weights(inputs, inputs.positions.shape[1])
     # a predicted state weighs the same wherever it comes from, or the few unrolled ones drown the others in their noise
-    share = inputs.positions.shape[1] / (mask.shape[1] / group_size) / max(unroll_steps, 1)
+    share = inputs.positions.shape[1] / (policy.shape[1] / group_size) / max(unroll_steps, 1)
     for k in range(1, unroll_steps + 1):
         before = states
         embeddings, reward_logits = network.dynamics(
@@ -152,7 +153,7 @@ def unroll_loss(
         )
         states = _states_at(inputs, order, k)
         policy, value, _, values = _prediction_losses(network, context, embeddings, states)
-        seen.add(inputs.positions + k, values.detach(), states)
+        seen.add(inputs.positions + k, values.detach() - states.value_targets, states.loss_mask)
         reward = network.support.cross_entropy(reward_logits, before.rewards)
         policy_loss = policy_loss + share * _policy_mean(policy, states, policy_weight)
         value_loss = value_loss + share * _mean(value, value_weight, states.loss_mask)
@@ -167,7 +168,7 @@ def unroll_loss(
         value=value_loss.detach(),
         reward=reward_loss.detach(),
         entropy=entropy.detach(),
-        value_error=(errors.square().sum() / mask.sum()).sqrt(),
+        value_error=(errors.square().sum() / value_mask.sum()).sqrt(),
         reward_error=(reward_error / max(unroll_steps, 1)).sqrt(),
         priorities=seen.total.sum(dim=1) / seen.count.sum(dim=1),
         position_errors=seen.total / torch.where(seen.count > 0, seen.count, torch.nan),
@@ -200,6 +201,17 @@ def _at(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(2, wide)
 
 
+def _rows(index: Tensor, group_size: int, count: int) -> Tensor:
+    """Where `index [M, U]` of each episode's `count` positions stands in the flattened axis: `[M, G * U]`."""
+    episodes = torch.arange(group_size, device=index.device).view(1, -1, 1)
+    return (index.unsqueeze(1) + count * episodes).flatten(1)
+
+
+def _chosen(values: Tensor, rows: Tensor | None) -> Tensor:
+    """`values [M, E]` at `rows [M, V]`, or all of them."""
+    return values if rows is None else values.gather(1, rows)
+
+
 def _past_cities(inputs: LossInputs, count: int) -> Tensor:
     """The `count` cities before those at the positions, for every episode: `[M, G * P, count]`; -1 before the start."""
     steps = inputs.positions.unsqueeze(-1) - torch.arange(1, count + 1, device=inputs.positions.device)
@@ -230,16 +242,20 @@ def _states_at(inputs: LossInputs, order: Tensor, k: int) -> _States:
 
 
 def _prediction_losses(
-    network: Network, context: object, embeddings: Tensor, states: _States
+    network: Network, context: object, embeddings: Tensor, states: _States, rows: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Policy and value cross entropies `[M, E]`, policy logits `[M, E, N]` and values `[M, E]`."""
-    policy_logits, value_logits = network.prediction(context, embeddings, states.current, legal_bias(states.legal))
+    """Policy cross entropies `[M, E]`, value ones `[M, V]`, policy logits `[M, E, N]` and values `[M, V]`.
+
+    V are the states at `rows`, or all E.
+    """
+    bias = legal_bias(states.legal)
+    policy_logits, value_logits = network.prediction(context, embeddings, states.current, bias, rows)
     if states.policy_targets is None:
         policy = F.cross_entropy(policy_logits.flatten(0, 1), states.actions.flatten(), reduction="none")
         policy = policy.view(states.actions.shape)
     else:
         policy = -(states.policy_targets * torch.log_softmax(policy_logits, dim=-1)).sum(dim=-1)
-    value = network.support.cross_entropy(value_logits, states.value_targets)
+    value = network.support.cross_entropy(value_logits, _chosen(states.value_targets, rows))
     return policy, value, policy_logits, network.support.to_scalar(value_logits.detach())
 
 

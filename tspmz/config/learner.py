@@ -22,7 +22,8 @@ class LearnerConfig:
     )
     positions: int = setting(0, "positions trained per episode of a batch; 0 = all", low=0, high=1000)
     unroll_positions: int = setting(
-        5, "positions per episode of a batch that are unrolled in the learned model; 0 = all", low=0, high=1000
+        5, "positions per episode of a batch that teach the value and are unrolled in the learned model; 0 = all",
+        low=0, high=1000,
     )
     learning_rate: float = setting(1e-3, "peak learning rate", low=0.0, high=10.0)
     warmup_steps: int = setting(200, "train steps of linear warm-up", low=0, high=10**9)

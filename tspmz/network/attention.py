@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tspmz.network.pairs import PairScores
+from tspmz.network.rows import gather, rows_of
 from tspmz.network.support import Support
 
 
@@ -23,7 +25,8 @@ class Context(NamedTuple):
         pointer_keys: `[M, D, N]`.
         state_inputs: `[M, N, 3 D]` each city's part in a state's embedding: as first, as current, as unvisited one.
         action_inputs: `[M, N, 2 D]` each city's part in the dynamics' and the reward's hidden layer.
-        distances: `[M, N, N]` between the cities.
+        leans: `[M, N, H N]` what each city adds to the glimpse's scores when it is the current one.
+        edge_scores: `[M, N, N]` what it adds to the pointer's.
     """
 
     cities: Tensor
@@ -33,15 +36,12 @@ class Context(NamedTuple):
     pointer_keys: Tensor
     state_inputs: Tensor
     action_inputs: Tensor
-    distances: Tensor
-
-
-SLOPE_SCALE = 10.0
-"""Slopes on distances start at 0 and are of order 10: this factor lets them learn as fast as other weights."""
+    leans: Tensor
+    edge_scores: Tensor
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm self-attention and feed-forward over the cities of an instance; scores lean on distances."""
+    """Pre-norm self-attention and feed-forward over the cities of an instance; scores lean on pairs of cities."""
 
     def __init__(self, dim: int, num_heads: int, feedforward_dim: int) -> None:
         super().__init__()
@@ -49,18 +49,16 @@ class EncoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(dim)
         self.attention_in = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_out = nn.Linear(dim, dim, bias=False)
-        self.slopes = nn.Parameter(torch.zeros(num_heads))
         self.feedforward_norm = nn.LayerNorm(dim)
         self.feedforward_in = nn.Linear(dim, feedforward_dim)
         self.feedforward_out = nn.Linear(feedforward_dim, dim)
 
-    def forward(self, cities: Tensor, distances: Tensor) -> Tensor:
-        """`[M, N, D]` and `[M, N, N]` to `[M, N, D]`."""
+    def forward(self, cities: Tensor, leans: Tensor) -> Tensor:
+        """`[M, N, D]` and `[M, H, N, N]` to `[M, N, D]`."""
         m, n, dim = cities.shape
         heads = self.attention_in(self.attention_norm(cities)).view(m, n, 3, self.num_heads, dim // self.num_heads)
         queries, keys, values = heads.permute(2, 0, 3, 1, 4)
-        lean = distances.unsqueeze(1) * (SLOPE_SCALE * self.slopes).view(1, -1, 1, 1)
-        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=lean)
+        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=leans)
         attended = attended.transpose(1, 2).reshape(m, n, dim)
         cities = cities + self.attention_out(attended)
         return cities + self.feedforward_out(F.relu(self.feedforward_in(self.feedforward_norm(cities))))
@@ -69,9 +67,10 @@ class EncoderLayer(nn.Module):
 class AttentionNetwork(nn.Module):
     """Representation, dynamics and prediction over an attention encoder (Kool et al. 2019; Kwon et al. 2020).
 
-    No weight depends on the number of cities: a network trained on 20 cities runs on 50. Attention and pointer scores
-    get a learned multiple of the distance from the current city (after Zhou et al. 2024, adaptation bias), so that
-    the policy need not find out first that near cities are good ones.
+    No weight depends on the number of cities: a network trained on 20 cities runs on 50. Scores of attention and
+    pointer get a learned function of how the two cities stand among each other's neighbors (`pairs.PairScores`), so
+    that the policy need not find out first that near cities are good ones; the pointer's, also a product of the two
+    cities' embeddings: what the edge between them is worth in this instance, whatever else was visited.
 
     Axes: M instances, E states per instance, N cities, D width, H heads, C atoms.
 
@@ -107,6 +106,11 @@ class AttentionNetwork(nn.Module):
         self.embed_city = nn.Linear(2, dim)
         self.encoder = nn.ModuleList(EncoderLayer(dim, num_heads, feedforward_dim) for _ in range(num_layers))
         self.encoder_norm = nn.LayerNorm(dim)
+        self._pair_uses = [*[num_heads] * (num_layers + 1), 1]
+        self.pair_scores = PairScores(sum(self._pair_uses))
+        self.edge_from = nn.Linear(dim, dim, bias=False)
+        self.edge_to = nn.Linear(dim, dim, bias=False)
+        nn.init.zeros_(self.edge_from.weight)
         self.summary = nn.Linear(dim, dim)
         self.state_inputs = nn.Linear(dim, 3 * dim, bias=False)
         self.progress = nn.Parameter(torch.zeros(dim))
@@ -119,9 +123,7 @@ class AttentionNetwork(nn.Module):
         self.state_norm = nn.LayerNorm(dim)
         self.glimpse_query = nn.Linear(dim, dim)
         self.glimpse_out = nn.Linear(dim, dim)
-        self.glimpse_slopes = nn.Parameter(torch.zeros(num_heads))
         self.pointer_query = nn.Linear(2 * dim, dim)
-        self.pointer_slope = nn.Parameter(torch.zeros(()))
         self.value_in = nn.Linear(2 * dim, 2 * dim)
         self.value_out = nn.Linear(2 * dim, self.support.num_atoms)
 
@@ -130,10 +132,12 @@ class AttentionNetwork(nn.Module):
         m, n, _ = coordinates.shape
         distances = (coordinates.unsqueeze(2) - coordinates.unsqueeze(1)).square().sum(-1).sqrt()
         cities = self.embed_city(coordinates)
-        for layer in self.encoder:
-            cities = layer(cities, distances)
+        *per_layer, glimpse_leans, edges = self.pair_scores(distances).split(self._pair_uses, dim=1)
+        for layer, leans in zip(self.encoder, per_layer, strict=True):
+            cities = layer(cities, leans)
         cities = self.encoder_norm(cities)
         keys, values, pointer_keys = self.glimpse_inputs(cities).chunk(3, dim=-1)
+        edges_by_content = self.edge_from(cities) @ self.edge_to(cities).transpose(1, 2) / math.sqrt(self.embedding_dim)
         split = (m, n, self.num_heads, self.embedding_dim // self.num_heads)
         return Context(
             cities=cities,
@@ -143,7 +147,8 @@ class AttentionNetwork(nn.Module):
             pointer_keys=pointer_keys.transpose(1, 2).contiguous(),
             state_inputs=self.state_inputs(cities),
             action_inputs=self.action_inputs(cities),
-            distances=distances,
+            leans=glimpse_leans.transpose(1, 2).flatten(2),
+            edge_scores=edges.squeeze(1) + edges_by_content,
         )
 
     def representation(
@@ -170,35 +175,34 @@ class AttentionNetwork(nn.Module):
         return embeddings + self.dynamics_out(for_state), self.reward_out(for_reward)
 
     def prediction(
-        self, context: Context, embeddings: Tensor, current: Tensor, legal_bias: Tensor
+        self,
+        context: Context,
+        embeddings: Tensor,
+        current: Tensor,
+        legal_bias: Tensor,
+        value_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Policy logits `[M, E, N]` and value logits `[M, E, C]`.
+        """Policy logits `[M, E, N]` and value logits `[M, E, C]`, or `[M, V, C]`.
 
         Args:
             current: `[M, E]` int64, where the episodes stand: in a search, the last action.
             legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
+            value_rows: `[M, V]` int64, of which of the E states the value is wanted; None = of all.
         """
         m, e, dim = embeddings.shape
         states = self.state_norm(embeddings)
         queries = self.glimpse_query(states).view(m, e, self.num_heads, -1).transpose(1, 2)
-        distances = gather(context.distances, current)
-        lean = distances.unsqueeze(1) * (SLOPE_SCALE * self.glimpse_slopes).view(1, -1, 1, 1)
+        leans = gather(context.leans, current).view(m, e, self.num_heads, -1).transpose(1, 2)
         glimpse = F.scaled_dot_product_attention(
-            queries, context.glimpse_keys, context.glimpse_values, attn_mask=legal_bias.unsqueeze(1) + lean
+            queries, context.glimpse_keys, context.glimpse_values, attn_mask=legal_bias.unsqueeze(1) + leans
         )
         glimpse = self.glimpse_out(glimpse.transpose(1, 2).reshape(m, e, dim))
         features = torch.cat((states, glimpse), dim=-1)
         scores = torch.bmm(self.pointer_query(features), context.pointer_keys) / math.sqrt(dim)
-        scores = scores + distances * (SLOPE_SCALE * self.pointer_slope)
+        scores = scores + gather(context.edge_scores, current)
         policy_logits = self.tanh_clipping * torch.tanh(scores) + legal_bias
+        features = rows_of(features, value_rows)
         return policy_logits, self.value_out(F.relu(self.value_in(features)))
-
-
-def gather(table: Tensor, index: Tensor) -> Tensor:
-    """Rows `[M, E, F]` of `table [M, N, F]` at `index [M, E]`."""
-    m, n, width = table.shape
-    offsets = torch.arange(m, device=table.device).unsqueeze(1) * n
-    return table.reshape(m * n, width).index_select(0, (index + offsets).reshape(-1)).view(m, -1, width)
 
 
 def legal_bias(legal_actions: Tensor) -> Tensor:

@@ -54,15 +54,16 @@ class Network(Protocol):
         """Embeddings `[M, E, D]` after `actions [M, E]`, and reward logits `[M, E, C]`."""
 
     def prediction(
-        self, context: Any, embeddings: Tensor, current: Tensor, legal_bias: Tensor
+        self, context: Any, embeddings: Tensor, current: Tensor, legal_bias: Tensor, value_rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Policy logits `[M, E, N]` and value logits `[M, E, C]`.
+        """Policy logits `[M, E, N]` and value logits `[M, E, C]`, or `[M, V, C]`.
 
         Args:
             context: from `encode`.
             embeddings: `[M, E, D]`.
             current: `[M, E]` int64, where the episodes stand: in a search, the last action.
             legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
+            value_rows: `[M, V]` int64, of which of the E states the value is wanted; None = of all.
         """
 
 

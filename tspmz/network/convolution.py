@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tspmz.network.layers import ResidualBlock, check_num_cities, mlp, scale_to_unit, tower
 from tspmz.network.observation import Observation
+from tspmz.network.rows import rows_of
 from tspmz.network.support import Support
 
 _HALVINGS = 4
@@ -170,18 +171,24 @@ class ConvolutionalNetwork(nn.Module):
         return self._latent(planes, actions.shape), self.reward_head(planes).unflatten(0, actions.shape)
 
     def prediction(
-        self, context: Context, embeddings: Tensor, current: Tensor, legal_bias: Tensor
+        self,
+        context: Context,
+        embeddings: Tensor,
+        current: Tensor,
+        legal_bias: Tensor,
+        value_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Policy logits `[M, E, N]` and value logits `[M, E, C]`.
+        """Policy logits `[M, E, N]` and value logits `[M, E, C]`, or `[M, V, C]`.
 
         Args:
             current: `[M, E]` int64; not used, the embedding holds it.
             legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
+            value_rows: `[M, V]` int64, of which of the E states the value is wanted; None = of all.
         """
         planes = self.prediction_tower(self._board(embeddings))
         scores, value_logits = self.policy_head(planes), self.value_head(planes)
         policy_logits = self.tanh_clipping * torch.tanh(scores).view(legal_bias.shape) + legal_bias
-        return policy_logits, value_logits.unflatten(0, current.shape)
+        return policy_logits, rows_of(value_logits.unflatten(0, current.shape), value_rows)
 
     def _board(self, embeddings: Tensor) -> Tensor:
         return embeddings.reshape(-1, self._length, self._channels)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tspmz.network.layers import check_num_cities, mlp, scale_to_unit
 from tspmz.network.observation import Observation
+from tspmz.network.rows import rows_of
 from tspmz.network.support import Support
 
 
@@ -94,13 +95,19 @@ class FullyConnectedNetwork(nn.Module):
         return scale_to_unit(self.dynamics_layers(moves)), self.reward_layers(moves)
 
     def prediction(
-        self, context: Context, embeddings: Tensor, current: Tensor, legal_bias: Tensor
+        self,
+        context: Context,
+        embeddings: Tensor,
+        current: Tensor,
+        legal_bias: Tensor,
+        value_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Policy logits `[M, E, N]` and value logits `[M, E, C]`.
+        """Policy logits `[M, E, N]` and value logits `[M, E, C]`, or `[M, V, C]`.
 
         Args:
             current: `[M, E]` int64; not used, the embedding holds it.
             legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
+            value_rows: `[M, V]` int64, of which of the E states the value is wanted; None = of all.
         """
         policy_logits = self.tanh_clipping * torch.tanh(self.policy_layers(embeddings)) + legal_bias
-        return policy_logits, self.value_layers(embeddings)
+        return policy_logits, self.value_layers(rows_of(embeddings, value_rows))

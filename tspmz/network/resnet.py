@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tspmz.network.attention import gather
 from tspmz.network.layers import check_num_cities, mlp, scale_to_unit, tower
 from tspmz.network.observation import Observation
+from tspmz.network.rows import gather, rows_of
 from tspmz.network.support import Support
 
 LATENT_PLANES = 2
@@ -130,18 +130,25 @@ class ResidualNetwork(nn.Module):
         return self._latent(self.dynamics_out(planes), actions.shape), reward_logits.unflatten(0, actions.shape)
 
     def prediction(
-        self, context: Context, embeddings: Tensor, current: Tensor, legal_bias: Tensor
+        self,
+        context: Context,
+        embeddings: Tensor,
+        current: Tensor,
+        legal_bias: Tensor,
+        value_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Policy logits `[M, E, N]`, read off the row of the current city, and value logits `[M, E, C]`.
+        """Policy logits `[M, E, N]`, read off the row of the current city; value logits `[M, E, C]`, or `[M, V, C]`.
 
         Args:
             current: `[M, E]` int64, where the episodes stand.
             legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
+            value_rows: `[M, V]` int64, of which of the E states the value is wanted; None = of all.
         """
         planes = self.prediction_tower(self._board(context, embeddings))
         scores = self.policy_out(_row(planes, current)).view(legal_bias.shape)
         value_logits = self.value_out(torch.cat((planes.mean(dim=(1, 2)), planes.amax(dim=(1, 2))), dim=-1))
-        return self.tanh_clipping * torch.tanh(scores) + legal_bias, value_logits.unflatten(0, current.shape)
+        policy_logits = self.tanh_clipping * torch.tanh(scores) + legal_bias
+        return policy_logits, rows_of(value_logits.unflatten(0, current.shape), value_rows)
 
     def _distances(self, context: Context, episodes: int) -> Tensor:
         """`[M * E, N, N, 1]`."""

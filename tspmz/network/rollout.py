@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from tspmz.network.attention import SLOPE_SCALE, AttentionNetwork, gather, legal_bias
+from tspmz.network.attention import AttentionNetwork, legal_bias
 from tspmz.network.build import Network
+from tspmz.network.rows import gather
 
 _ILLEGAL = -1e9
 
@@ -95,7 +96,7 @@ class AttentionRollout:
         self._values = context.glimpse_values.reshape(m * heads, n, dim // heads)
         self._query_scale = 1.0 / math.sqrt(dim // heads)
         self._fold_pointer(context.pointer_keys / math.sqrt(dim))
-        self._distances = context.distances
+        self._leans, self._edge_scores = context.leans, context.edge_scores
         as_first, self._as_current, as_unvisited = context.state_inputs.chunk(3, dim=-1)
         share = as_unvisited / n
         # arriving in a city it becomes the current one and is no longer unvisited
@@ -121,13 +122,11 @@ class AttentionRollout:
         heads, dim = network.num_heads, network.embedding_dim
         states = network.state_norm(self._embeddings)
         queries = network.glimpse_query(states).view(m, g, heads, dim // heads).transpose(1, 2)
-        distances = gather(self._distances, self._current)
-        lean = distances.unsqueeze(1) * (SLOPE_SCALE * network.glimpse_slopes).view(1, -1, 1, 1)
-        lean += self._bias.unsqueeze(1)
-        queries = queries.reshape(m * heads, g, dim // heads)
-        weights = torch.baddbmm(lean.view(m * heads, g, n), queries, self._keys, alpha=self._query_scale).softmax(-1)
+        leans = gather(self._leans, self._current).view(m, g, heads, n).transpose(1, 2) + self._bias.unsqueeze(1)
+        leans, queries = leans.reshape(m * heads, g, n), queries.reshape(m * heads, g, dim // heads)
+        weights = torch.baddbmm(leans, queries, self._keys, alpha=self._query_scale).softmax(-1)
         glimpses = torch.bmm(weights, self._values).view(m, heads, g, -1).transpose(1, 2).reshape(m, g, dim)
-        scores = torch.add(self._bias, distances.mul_(SLOPE_SCALE * network.pointer_slope))
+        scores = gather(self._edge_scores, self._current).add_(self._bias)
         scores.baddbmm_(states, self._states_to_scores).baddbmm_(glimpses, self._glimpses_to_scores)
         return scores.add_(self._constant.unsqueeze(1))
 
