@@ -15,6 +15,9 @@ from tspmz.config import Config, ConfigError, parse_sizes, section_types, settin
 PRESETS = Path(__file__).parent / "presets"
 """Settings files that come with the package."""
 
+_LARGEST_OF_PRESET = {"tsp20": 34, "tsp50": 1000}
+"""Preset for the number of cities -> the most cities it is used for by itself; in ascending order."""
+
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -107,6 +110,12 @@ def find_file(path: Path) -> Path:
     """`path` itself, or the preset of the package that it names (`presets/<name>.toml`) where there is no such file."""
     preset = PRESETS / path.name
     return preset if path.parent == Path("presets") and not path.is_file() and preset.is_file() else path
+
+
+def preset_for(num_cities: int) -> Path:
+    """The preset, as `--config` names it, that is used where no file is given."""
+    fits = (name for name, largest in _LARGEST_OF_PRESET.items() if num_cities <= largest)
+    return Path("presets") / f"{next(fits, list(_LARGEST_OF_PRESET)[-1])}.toml"
 
 
 def collect_values(

@@ -72,6 +72,19 @@ def test_settings_reach_the_runner(runner: FakeRunner) -> None:
     assert (run_dir, resume) == (Path("runs/30-1"), False)
 
 
+@pytest.mark.parametrize(("cities", "simulations"), [(20, 8), (34, 8), (35, 1), (50, 1), (1000, 1)])
+def test_preset_follows_the_number_of_cities(cities: int, simulations: int, runner: FakeRunner) -> None:
+    assert code_of("--cities", str(cities)) == 0
+    assert runner.calls[-1][0].search.num_simulations == simulations
+
+
+def test_files_and_values_stand_above_the_preset(runner: FakeRunner) -> None:
+    assert code_of("--cities", "50", "--set", "search.num_simulations=3") == 0
+    assert code_of("--cities", "50", "--config", "presets/tsp20.toml") == 0
+    chosen = [(config.search.num_simulations, config.replay.advantage_baseline) for config, _, _ in runner.calls]
+    assert chosen == [(3, 1.0), (8, 0.5)]
+
+
 def test_default_run_folders_are_numbered(runner: FakeRunner) -> None:
     Path("runs/20-7").mkdir(parents=True)
     Path("runs/20-old").mkdir()

@@ -10,7 +10,7 @@ import click
 from tspmz.cli.command import run_command
 from tspmz.cli.options import given_values, setting_options
 from tspmz.config import Config, settings
-from tspmz.config_files import build_config, differences, flat_values
+from tspmz.config_files import build_config, collect_values, differences, flat_values, preset_for
 from tspmz.errors import UsageError
 
 
@@ -43,12 +43,19 @@ def train(
     if resume:
         config, folder = resumed_config(resume, values), resume
     else:
-        config = build_config(values)
+        config = build_config(values if config_files else _with_preset(values))
         folder = run_dir or next_run_dir(config.problem.num_cities)
         click.echo(f"run folder: {folder}", err=True)
     from tspmz.runner import train as run_training
 
     return run_training(config, folder, resume is not None, allow_empty_replay)
+
+
+def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` on top of the preset for their number of cities; says on stderr which one that is."""
+    preset = preset_for(values.get("problem.num_cities", Config().problem.num_cities))
+    click.echo(f"settings: {preset} (others: --config FILE.toml)", err=True)
+    return collect_values([preset], values=values)
 
 
 def resumed_config(run_dir: Path, values: dict[str, Any]) -> Config:
