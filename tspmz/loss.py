@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tspmz.network.attention import legal_bias
 from tspmz.network.build import Network
@@ -129,11 +128,12 @@ def unroll_loss(
     past = _past_cities(inputs, network.stacked_observations)
     embeddings = network.representation(context, first, states.current, states.legal.float(), past)
     rows = None if inputs.unrolled is None else _rows(inputs.unrolled, group_size, inputs.positions.shape[1])
-    policy, value, policy_logits, values = _prediction_losses(network, context, embeddings, states, rows)
+    policy, value, log_probs, values = _prediction_losses(network, context, embeddings, states, rows)
     policy_loss = _policy_mean(policy, states, policy_weight)
     value_mask, value_targets = _chosen(states.loss_mask, rows), _chosen(states.value_targets, rows)
     value_loss = _mean(value, _chosen(value_weight, rows), value_mask)
-    entropy = _entropy(policy_logits, (states.legal.sum(-1) > 1).float())
+    # without a bonus the entropy is only looked at: its way back would cost a tenth of the step
+    entropy = _entropy(log_probs if entropy_bonus else log_probs.detach(), (states.legal.sum(-1) > 1).float())
     errors = (values.detach() - value_targets) * value_mask
     seen = _ValueErrors(num_groups, inputs.rewards.shape[2], errors.device)
     seen.add(_unrolled_only(inputs).positions, values.detach() - value_targets, value_mask)
@@ -244,19 +244,19 @@ def _states_at(inputs: LossInputs, order: Tensor, k: int) -> _States:
 def _prediction_losses(
     network: Network, context: object, embeddings: Tensor, states: _States, rows: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Policy cross entropies `[M, E]`, value ones `[M, V]`, policy logits `[M, E, N]` and values `[M, V]`.
+    """Policy cross entropies `[M, E]`, value ones `[M, V]`, log-policy `[M, E, N]` and values `[M, V]`.
 
     V are the states at `rows`, or all E.
     """
     bias = legal_bias(states.legal)
     policy_logits, value_logits = network.prediction(context, embeddings, states.current, bias, rows)
+    log_probs = torch.log_softmax(policy_logits, dim=-1)
     if states.policy_targets is None:
-        policy = F.cross_entropy(policy_logits.flatten(0, 1), states.actions.flatten(), reduction="none")
-        policy = policy.view(states.actions.shape)
+        policy = -log_probs.gather(-1, states.actions.unsqueeze(-1)).squeeze(-1)
     else:
-        policy = -(states.policy_targets * torch.log_softmax(policy_logits, dim=-1)).sum(dim=-1)
+        policy = -(states.policy_targets * log_probs).sum(dim=-1)
     value = network.support.cross_entropy(value_logits, _chosen(states.value_targets, rows))
-    return policy, value, policy_logits, network.support.to_scalar(value_logits.detach())
+    return policy, value, log_probs, network.support.to_scalar(value_logits.detach())
 
 
 def _mean(values: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
@@ -278,7 +278,6 @@ def _policy_mean(cross_entropy: Tensor, states: _States, weight: Tensor) -> Tens
     return _mean(torch.where(weight < 0, ratio * cross_entropy, cross_entropy), weight, states.loss_mask)
 
 
-def _entropy(policy_logits: Tensor, has_choice: Tensor) -> Tensor:
-    """Mean entropy of `policy_logits [M, E, N]` over the states that have a choice `[M, E]`."""
-    log_probs = torch.log_softmax(policy_logits, dim=-1)
+def _entropy(log_probs: Tensor, has_choice: Tensor) -> Tensor:
+    """Mean entropy of the policies `log_probs [M, E, N]` over the states that have a choice `[M, E]`."""
     return _mean(-(log_probs.exp() * log_probs).sum(dim=-1), torch.ones_like(has_choice), has_choice)

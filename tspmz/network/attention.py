@@ -20,12 +20,12 @@ class Context(NamedTuple):
     Attributes:
         cities: `[M, N, D]` city embeddings.
         summary: `[M, 1, D]` the part of a state's embedding that the instance alone decides.
-        glimpse_keys: `[M, H, N, D / H]`.
-        glimpse_values: `[M, H, N, D / H]`.
+        glimpse_keys: `[M * H, D / H, N]`, multiplied by what scales the products.
+        glimpse_values: `[M * H, N, D / H]`.
         pointer_keys: `[M, D, N]`.
         state_inputs: `[M, N, 3 D]` each city's part in a state's embedding: as first, as current, as unvisited one.
         action_inputs: `[M, N, 2 D]` each city's part in the dynamics' and the reward's hidden layer.
-        leans: `[M, N, H N]` what each city adds to the glimpse's scores when it is the current one.
+        leans: `[M * H, N, N]` what each city adds to the glimpse's scores when it is the current one.
         edge_scores: `[M, N, N]` what it adds to the pointer's.
     """
 
@@ -138,16 +138,17 @@ class AttentionNetwork(nn.Module):
         cities = self.encoder_norm(cities)
         keys, values, pointer_keys = self.glimpse_inputs(cities).chunk(3, dim=-1)
         edges_by_content = self.edge_from(cities) @ self.edge_to(cities).transpose(1, 2) / math.sqrt(self.embedding_dim)
-        split = (m, n, self.num_heads, self.embedding_dim // self.num_heads)
+        width = self.embedding_dim // self.num_heads
+        split = (m, n, self.num_heads, width)
         return Context(
             cities=cities,
             summary=self.summary(cities.mean(dim=1, keepdim=True)),
-            glimpse_keys=keys.reshape(split).transpose(1, 2).contiguous(),
-            glimpse_values=values.reshape(split).transpose(1, 2).contiguous(),
+            glimpse_keys=(keys / math.sqrt(width)).reshape(split).permute(0, 2, 3, 1).flatten(0, 1).contiguous(),
+            glimpse_values=values.reshape(split).transpose(1, 2).flatten(0, 1).contiguous(),
             pointer_keys=pointer_keys.transpose(1, 2).contiguous(),
             state_inputs=self.state_inputs(cities),
             action_inputs=self.action_inputs(cities),
-            leans=glimpse_leans.transpose(1, 2).flatten(2),
+            leans=glimpse_leans.flatten(0, 1),
             edge_scores=edges.squeeze(1) + edges_by_content,
         )
 
@@ -189,20 +190,28 @@ class AttentionNetwork(nn.Module):
             legal_bias: `[M, E, N]` float32, added to scores: 0 for legal cities, a large negative number for others.
             value_rows: `[M, V]` int64, of which of the E states the value is wanted; None = of all.
         """
-        m, e, dim = embeddings.shape
         states = self.state_norm(embeddings)
-        queries = self.glimpse_query(states).view(m, e, self.num_heads, -1).transpose(1, 2)
-        leans = gather(context.leans, current).view(m, e, self.num_heads, -1).transpose(1, 2)
-        glimpse = F.scaled_dot_product_attention(
-            queries, context.glimpse_keys, context.glimpse_values, attn_mask=legal_bias.unsqueeze(1) + leans
-        )
-        glimpse = self.glimpse_out(glimpse.transpose(1, 2).reshape(m, e, dim))
+        glimpse = self._glimpse(context, states, current, legal_bias)
         features = torch.cat((states, glimpse), dim=-1)
-        scores = torch.bmm(self.pointer_query(features), context.pointer_keys) / math.sqrt(dim)
+        scores = torch.bmm(self.pointer_query(features), context.pointer_keys) / math.sqrt(self.embedding_dim)
         scores = scores + gather(context.edge_scores, current)
         policy_logits = self.tanh_clipping * torch.tanh(scores) + legal_bias
         features = rows_of(features, value_rows)
         return policy_logits, self.value_out(F.relu(self.value_in(features)))
+
+    def _glimpse(self, context: Context, states: Tensor, current: Tensor, legal_bias: Tensor) -> Tensor:
+        """Attention of normalized embeddings `[M, E, D]` over the legal cities, `[M, E, D]`.
+
+        Written out: at tens of cities, plain products take half the time of torch's fused kernel with its mask.
+        """
+        m, e, dim = states.shape
+        heads = self.num_heads
+        queries = self.glimpse_query(states).view(m, e, heads, -1).transpose(1, 2).reshape(m * heads, e, -1)
+        leans = gather(context.leans, current.repeat_interleave(heads, dim=0)).view(m, heads, e, -1)
+        leans = (leans + legal_bias.unsqueeze(1)).flatten(0, 1)
+        weights = torch.baddbmm(leans, queries, context.glimpse_keys).softmax(dim=-1)
+        glimpse = torch.bmm(weights, context.glimpse_values)
+        return self.glimpse_out(glimpse.view(m, heads, e, -1).transpose(1, 2).reshape(m, e, dim))
 
 
 def legal_bias(legal_actions: Tensor) -> Tensor:

@@ -88,13 +88,11 @@ class AttentionRollout:
 
     def __init__(self, network: AttentionNetwork, coordinates: Tensor, starts: Tensor) -> None:
         m, n, _ = coordinates.shape
-        dim, heads = network.embedding_dim, network.num_heads
+        dim = network.embedding_dim
         context = network.encode(coordinates)
         self._network = network
         self._shape = (m, starts.shape[1], n)
-        self._keys = context.glimpse_keys.transpose(2, 3).reshape(m * heads, dim // heads, n).contiguous()
-        self._values = context.glimpse_values.reshape(m * heads, n, dim // heads)
-        self._query_scale = 1.0 / math.sqrt(dim // heads)
+        self._keys, self._values = context.glimpse_keys, context.glimpse_values
         self._fold_pointer(context.pointer_keys / math.sqrt(dim))
         self._leans, self._edge_scores = context.leans, context.edge_scores
         as_first, self._as_current, as_unvisited = context.state_inputs.chunk(3, dim=-1)
@@ -122,9 +120,10 @@ class AttentionRollout:
         heads, dim = network.num_heads, network.embedding_dim
         states = network.state_norm(self._embeddings)
         queries = network.glimpse_query(states).view(m, g, heads, dim // heads).transpose(1, 2)
-        leans = gather(self._leans, self._current).view(m, g, heads, n).transpose(1, 2) + self._bias.unsqueeze(1)
-        leans, queries = leans.reshape(m * heads, g, n), queries.reshape(m * heads, g, dim // heads)
-        weights = torch.baddbmm(leans, queries, self._keys, alpha=self._query_scale).softmax(-1)
+        leans = gather(self._leans, self._current.repeat_interleave(heads, dim=0)).view(m, heads, g, n)
+        leans += self._bias.unsqueeze(1)
+        queries = queries.reshape(m * heads, g, dim // heads)
+        weights = torch.baddbmm(leans.view(m * heads, g, n), queries, self._keys).softmax(-1)
         glimpses = torch.bmm(weights, self._values).view(m, heads, g, -1).transpose(1, 2).reshape(m, g, dim)
         scores = gather(self._edge_scores, self._current).add_(self._bias)
         scores.baddbmm_(states, self._states_to_scores).baddbmm_(glimpses, self._glimpses_to_scores)
