@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from process_helpers import TinyRun
 
+from tspmz import actor as actor_module
 from tspmz.actor import Actor
 from tspmz.control import Phase
+from tspmz.selfplay import play_groups
+from tspmz.types import Group
 
 
 def test_groups_go_into_the_shard_with_their_version_and_are_counted(tmp_path: Path) -> None:
@@ -99,3 +103,49 @@ def test_actor_ends_when_the_run_stops(tmp_path: Path) -> None:
     run.channels.control.advance(Phase.STOP)
     run.actor.run()
     assert run.channels.ring.written(0) == written
+
+
+def test_f20_batch_whose_weights_got_too_old_is_played_again_with_newer_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = TinyRun(tmp_path, played=0, selfplay__max_weights_lag=2)
+    publications = [3, 2]  # while the first batch is played, and while the second one is
+
+    def slowly(*args: Any, **settings: Any) -> list[Group]:
+        for _ in range(publications.pop(0)):
+            run.loop.publish()
+        return play_groups(*args, **settings)
+
+    monkeypatch.setattr(actor_module, "play_groups", slowly)
+    row = run.channels.stats.row("actor", 0)
+    run.actor.play_once()
+    assert [row.get(name) for name in ("weights_lag", "groups_dropped", "groups_played")] == [3, 2, 0]
+    assert run.channels.ring.written(0) == run.channels.limiter.inserted == 0
+    assert "3 versions of the weights were published while a batch was played" in caplog.text
+
+    run.actor.pull_weights()
+    newest = run.channels.weights.version
+    run.actor.play_once()
+    assert [row.get(name) for name in ("weights_lag", "groups_dropped", "groups_played")] == [2, 2, 2]
+    group = run.channels.ring.read(0, 0)
+    assert group is not None
+    assert group.weights_version == newest
+
+
+def test_f20_dropped_batches_cannot_starve_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = TinyRun(tmp_path, played=4, selfplay__max_weights_lag=1, learner__publish_every=1)
+
+    def beside_an_eager_learner(*args: Any, **settings: Any) -> list[Group]:
+        for _ in range(10):
+            if run.channels.limiter.learner_may_sample():
+                run.loop.train_once()
+        return play_groups(*args, **settings)
+
+    monkeypatch.setattr(actor_module, "play_groups", beside_an_eager_learner)
+    for _ in range(50):
+        run.actor.pull_weights()
+        run.actor.play_once()
+        run.loop.refresh()
+    row = run.channels.stats.row("actor", 0)
+    assert row.get("groups_dropped") > 0
+    assert run.channels.ring.written(0) > 4  # the limiter held the learner, so that a batch could be finished

@@ -162,6 +162,23 @@ def test_attributes_and_manifest_keys_are_those_of_the_replay_page() -> None:
     assert set(re.findall(r"`(\w+)`", entries)) == set(SegmentInfo._fields)
 
 
+def test_tests_that_are_named_exist() -> None:
+    named = {name: re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of(name)) for name in NAMES}
+    assert named["docs/faults.md"]
+    for name, tests in named.items():
+        for path, test in tests:
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert re.search(rf"^def {test}\(", source, flags=re.MULTILINE), f"{name} names {path}::{test}"
+
+
+def test_every_fault_case_has_one_row_with_tests() -> None:
+    rows = re.findall(r"^\| F(\d+) \|.*", text_of("docs/faults.md"), flags=re.MULTILINE)
+    assert sorted(map(int, rows)) == list(range(1, 36))
+    for line in text_of("docs/faults.md").splitlines():
+        if line.startswith("| F"):
+            assert "::test_" in line, f"no test: {line}"
+
+
 def options_of(command: click.Command) -> set[str]:
     if isinstance(command, click.Group):
         return set().union(*(options_of(part) for part in command.commands.values()))

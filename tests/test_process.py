@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
-from tspmz.children import Child, Interrupts, end_all
+from tspmz.children import Child, Interrupts, end_all, reserve_open_files
 from tspmz.console import ChildLines, log_to_console
 from tspmz.process import describe_exit, enter_child, log_path, log_tail, log_to_file, stop_signals_blocked
 
@@ -51,6 +53,32 @@ def test_child_ignores_ctrl_c_and_ends_at_sigterm_unless_orderly(
     assert "actor 0 INFO here" in (tmp_path / "train.log").read_text()
     child.forget()
     assert not child.alive
+
+
+def test_f25_open_files_of_a_parent_are_within_what_it_reserves(tmp_path: Path) -> None:
+    parent = psutil.Process()
+    children = [child_of(tmp_path) for _ in range(3)]
+    with stop_signals_blocked():  # starts the resource tracker, which keeps a pipe
+        before = parent.num_fds()
+    for child in children:
+        child.start()
+    taken = parent.num_fds() - before
+    end_all(children, 0.0)
+    for child in children:
+        child.forget()
+    assert 0 < taken <= 2 * len(children)  # the third of each child is its wake-up, in the rate limiter
+    assert parent.num_fds() <= before
+
+
+@pytest.mark.parametrize(("soft", "hard", "raised"), [(256, 512, 0), (100, 512, 249), (256, -1, 0)])
+def test_f25_limit_of_open_files_is_raised_where_it_can_be(
+    soft: int, hard: int, raised: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: calls.append(limits))
+    reserve_open_files(67)
+    assert calls == ([(raised, hard)] if raised else [])
 
 
 def test_orphan_ends_itself(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_step_that_is_not_finite_is_skipped(tmp_path: Path, spoil: dict[str, boo
     assert run.loop.learner.bad_steps_in_a_row == 0
 
 
-def test_bad_steps_in_a_row_store_the_batch_and_roll_back(tmp_path: Path, spoil: dict[str, bool]) -> None:
+def test_f18_bad_steps_in_a_row_store_the_batch_and_roll_back(tmp_path: Path, spoil: dict[str, bool]) -> None:
     run = TinyRun(tmp_path, learner__max_bad_steps=3, learner__rollback_rate_factor=0.25)
     run.loop.train_once()
     run.loop.save()
@@ -78,7 +78,7 @@ def test_bad_steps_in_a_row_store_the_batch_and_roll_back(tmp_path: Path, spoil:
     assert rate == pytest.approx(0.25 * 1e-3 * 3 / 200)  # the third step of the warm-up
 
 
-def test_rollbacks_that_do_not_help_go_further_back_and_end_the_run(
+def test_f18_rollbacks_that_do_not_help_go_further_back_and_end_the_run(
     tmp_path: Path, spoil: dict[str, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     run = TinyRun(tmp_path, learner__max_bad_steps=2, learner__max_rollbacks=2)
@@ -97,7 +97,7 @@ def test_rollbacks_that_do_not_help_go_further_back_and_end_the_run(
     assert len(list((tmp_path / "bad-batches").iterdir())) == 3
 
 
-def test_weights_that_went_bad_are_rolled_back_before_anybody_gets_them(tmp_path: Path) -> None:
+def test_f18_weights_that_went_bad_are_rolled_back_before_anybody_gets_them(tmp_path: Path) -> None:
     run = TinyRun(tmp_path)
     run.loop.train_once()
     run.loop.save()
@@ -151,7 +151,7 @@ def test_full_disk_costs_a_checkpoint_but_not_the_run_unless_it_is_the_last(tmp_
         run.loop.save(final=True)
 
 
-def test_out_of_memory_names_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f30_out_of_memory_names_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **settings: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
@@ -160,6 +160,21 @@ def test_out_of_memory_names_the_batch(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(RunError, match=r"a batch of learner\.batch_groups = 2"):
         run.loop.train_once()
     assert run.loop.train_steps == 0
+
+
+def test_f30_failed_device_ends_the_run_in_one_line_and_keeps_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **settings: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be ...")
+
+    run = TinyRun(tmp_path)
+    run.loop.save()
+    monkeypatch.setattr(learner, "unroll_loss", fail)
+    with pytest.raises(RunError, match=r"\(CUDA error: unspecified launch failure\); the last checkpoint is kept"):
+        run.loop.train_once()
+    state, _, _ = load_latest(tmp_path / "checkpoints")
+    assert state["learner"]["train_steps"] == run.loop.train_steps == 0
 
 
 def test_resumed_loop_has_weights_optimizer_priorities_and_counters(tmp_path: Path) -> None:

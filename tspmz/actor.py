@@ -23,6 +23,7 @@ from tspmz.stats import BeatingClock
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 _POLL_SECONDS = 0.02
+_COMPLAINT_SECONDS = 60.0
 
 
 class Actor:
@@ -43,6 +44,8 @@ class Actor:
         self._clock = BeatingClock(self._row)
         self._writer = channels.ring.writer(index)
         self._count = selfplay.groups_in_parallel
+        self._max_weights_lag = selfplay.max_weights_lag
+        self._next_complaint = 0.0
         self._temperature = selfplay.temperature
         self._temperature_threshold = selfplay.temperature_threshold
         self._temperature_schedule = parse_schedule(selfplay.temperature_schedule)
@@ -73,13 +76,15 @@ class Actor:
         return reached[-1] if reached else self._temperature
 
     def play_once(self) -> None:
-        """Play one batch of groups to the end and write them."""
+        """Play one batch of groups to the end and write them, unless their weights have got too old meanwhile."""
         started = time.perf_counter()
         first = self._channels.ring.next_group_id(self.index)
         groups = play_groups(
             self._model, self._search, self._source, first, self._count, self.weights_version,
             temperature=self.temperature, temperature_threshold=self._temperature_threshold, clock=self._clock,
         )
+        if self._too_old(len(groups)):
+            return
         with self._row.timed("write_seconds"):
             for group in groups:
                 self._writer.write(group)
@@ -91,6 +96,26 @@ class Actor:
         self._row.add("simulations", len(groups) * episodes * (moves - 1) * self._search.num_simulations)
         self._row.add("tour_length_sum", float(sum(-group.rewards.sum() / episodes for group in groups)))
         self._row.add("busy_seconds", time.perf_counter() - started)
+
+    def _too_old(self, groups: int) -> bool:
+        """Whether too many versions were published since the batch began; its groups are then played again.
+
+        That cannot go on for ever: without new groups the rate limiter holds the learner, which then publishes nothing.
+        """
+        lag = self._channels.weights.version - self.weights_version
+        self._row.set("weights_lag", lag)
+        if not 0 < self._max_weights_lag < lag:
+            return False
+        self._row.add("groups_dropped", groups)
+        if time.monotonic() >= self._next_complaint:
+            self._next_complaint = time.monotonic() + _COMPLAINT_SECONDS
+            _LOG.warning(
+                "actor %d: %d versions of the weights were published while a batch was played, more than "
+                "selfplay.max_weights_lag = %d: its %d groups are played again (%d so far); fewer "
+                "selfplay.groups_in_parallel or a larger learner.publish_every help",
+                self.index, lag, self._max_weights_lag, groups, self._row.get("groups_dropped"),
+            )  # fmt: skip
+        return True
 
     def run(self) -> None:
         """Play until the run stops."""

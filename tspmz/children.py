@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from collections import deque
@@ -17,6 +18,8 @@ from tspmz.errors import RunError
 from tspmz.process import STOP_SIGNALS, stop_signals_blocked
 
 _END_SECONDS = 1.0
+_FILES = 48  # shared blocks, logs, curves, and what libraries open for a moment
+_FILES_PER_CHILD = 3  # its wake-up, and two pipes of `multiprocessing`
 
 
 @dataclass
@@ -91,6 +94,24 @@ class Child:
         if self.process is not None:
             self.process.close()
             self.process = None
+
+
+def reserve_open_files(num_children: int) -> None:
+    """Make sure that the parent of so many children may open all the files it needs; raises its limit if it can.
+
+    Raises:
+        RunError: the limit is too low and cannot be raised; names the number needed.
+    """
+    needed = _FILES + _FILES_PER_CHILD * num_children
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise RunError(
+            f"{num_children} child processes need {needed} open files, the limit is {hard}: raise it (ulimit -Hn "
+            f"{needed}), or use fewer actors"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def end_all(children: Sequence[Child], timeout: float) -> None:

@@ -136,6 +136,8 @@ class Monitor:
             "run/groups_sealed": snapshot.value("recorder", "groups_sealed"),
             "run/groups_lost": snapshot.value("recorder", "groups_lost"),
             "selfplay/tour_length": rates.mean("actor", "tour_length_sum", "groups_played"),
+            "selfplay/weights_lag": float(snapshot.values("actor", "weights_lag").max()),
+            "selfplay/groups_dropped": snapshot.value("actor", "groups_dropped"),
             "selfplay/tree_depth": rates.mean("actor", "root_depth_sum", "groups_played"),
         }
         if config.reanalyzes:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tspmz.actor import actor_main
 from tspmz.channels import Channels, memory_plan, open_channels
-from tspmz.children import Child, Interrupts, end_all
+from tspmz.children import Child, Interrupts, end_all, reserve_open_files
 from tspmz.config import Config
 from tspmz.console import ChildLines, log_to_console
 from tspmz.control import Phase
@@ -37,6 +37,7 @@ _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 0.25
 _STOP_SECONDS = {"actor": 2.0, "reanalyzer": 2.0, "learner": 120.0, "recorder": 60.0, "evaluator": 60.0}
 _STARTUP_SECONDS = 120.0
+_OTHER_CHILDREN = 3  # learner, recorder, evaluator
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 10.0
 
@@ -273,6 +274,8 @@ def _prepare(
     config: Config, run: RunDirectory, resume: bool, allow_empty_replay: bool
 ) -> tuple[Channels, Restored | None] | None:
     """Everything that can be refused before the first process starts; None where there is nothing left to do."""
+    if config.run.mode == "parallel":
+        reserve_open_files(config.selfplay.num_actors + _OTHER_CHILDREN)
     learner_device(config.learner.device)  # a missing device is an error now, not a dead learner later
     restored = find_restored(run, config, allow_empty_replay) if resume else None
     reached = bound_reached(restored.state, config) if restored else ""

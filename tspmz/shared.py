@@ -139,7 +139,9 @@ class Signal:
 
     def wait(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds; True when woken. Clears the signal."""
-        ready, _, _ = select.select([self._fd], [], [], timeout)
+        poll = select.poll()  # not select(): with many actors, numbers of descriptors pass its limit of 1024
+        poll.register(self._fd, select.POLLIN)
+        ready = poll.poll(1000.0 * timeout)
         if ready:
             try:
                 os.eventfd_read(self._fd)

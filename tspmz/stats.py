@@ -46,6 +46,8 @@ _PROCESS = (
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "actor": (
         *_PROCESS,
+        _level("weights_lag", "versions", "versions published while its last batch was played"),
+        _total("groups_dropped", "groups", "groups not written because their weights had got too old"),
         _total("groups_played", "groups", "groups finished and written into the ring"),
         _total("env_steps", "steps", "moves made in all episodes"),
         _total("simulations", "simulations", "search simulations run"),

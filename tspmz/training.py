@@ -31,6 +31,7 @@ from tspmz.types import Batch
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 _PATIENCE_SECONDS = 60.0
+_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 _SHOWN = (
     "total_loss", "policy_loss", "value_loss", "reward_loss", "policy_entropy", "value_error", "reward_error",
     "gradient_norm", "learning_rate",
@@ -163,11 +164,18 @@ class TrainingLoop:
     def _step(self, batch: Batch) -> StepReport:
         try:
             return self.learner.step(batch, self.progress)
-        except torch.OutOfMemoryError as error:
-            raise RunError(
-                f"not enough memory on {self.learner.device} for a batch of learner.batch_groups = "
-                f"{len(batch.slots)}: lower it ({str(error).splitlines()[0]})"
-            ) from None
+        except RuntimeError as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+                raise RunError(
+                    f"not enough memory on {self.learner.device} for a batch of learner.batch_groups = "
+                    f"{len(batch.slots)}: lower it ({reason})"
+                ) from None
+            if "CUDA error" in str(error):  # the device is lost: nothing can be computed or saved any more
+                raise RunError(
+                    f"{self.learner.device} failed ({reason}); the last checkpoint is kept, go on with --resume"
+                ) from None
+            raise
 
     def _account(self, batch: Batch, metrics: dict[str, float], finite: bool) -> None:
         row = self._row

@@ -35,4 +35,8 @@ class SelfPlayConfig:
         0.0, "(s) rest after each batch of games, to slow play down against training (parallel mode)", low=0.0,
         high=3600.0,
     )
+    max_weights_lag: int = setting(
+        0, "(versions) a batch of games whose weights got older than that while it was played is dropped and played "
+        "again with newer ones; 0 = no limit", low=0, high=10**9,
+    )  # fmt: skip
     device: str = setting("cpu", "where actors evaluate the network", choices=("cpu", "cuda"))
