@@ -11,6 +11,7 @@ broken; the files are then kept.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -35,6 +36,7 @@ _FIRST = [("actor", _KILL), ("learner", _KILL), ("recorder", _KILL), ("evaluator
 _THEN = [
     ("actor", _KILL), ("actor", _KILL), ("actor", _STOP), ("learner", _KILL), ("learner", _STOP),
     ("recorder", _KILL), ("recorder", _STOP), ("evaluator", _STOP), ("parent", _KILL), ("parent", _STOP),
+    ("everybody", _STOP),
 ]  # fmt: skip
 _ACTORS = 2
 _HASTE = 0.25  # share of blows that do not wait for the recovery from the one before
@@ -101,8 +103,8 @@ class Campaign:
         self._oracle = SealedOracle(self._run, _ACTORS, keep_groups, self._report)
         try:
             self._run.start()
+            self._descriptors = -1
             self._recover(Progress({}, -1), "", time.monotonic())
-            self._descriptors = self._count_descriptors()
             for _ in range(blows):
                 self._blow()
             self._finish()
@@ -123,6 +125,9 @@ class Campaign:
         """Hit one process, bring the run back where it cannot do so itself, and mostly wait until it works again."""
         name, number = self._next()
         time.sleep(self._rng.uniform(0.0, _LONGEST_PAUSE))
+        if name == "everybody":
+            self._suspend()
+            return
         if not wait_for(lambda: name in self._run.roles() or self._run.ended, _RECOVERY_SECONDS) or self._run.ended:
             why = "ended by itself" if self._run.ended else f"did not start its {name} within {_RECOVERY_SECONDS:g} s"
             self._report.problems.append(f"part {self._run.parts} of {self._run.directory} {why}")
@@ -135,7 +140,7 @@ class Campaign:
         role = name.partition(" ")[0]
         counts[role] = counts.get(role, 0) + 1
         pid = self._run.roles()[name]
-        if psutil.pid_exists(pid):
+        with contextlib.suppress(ProcessLookupError):  # just restarted
             os.kill(pid, number)
         if name == "parent" and number == _STOP:
             time.sleep(self._rng.uniform(0.5, 1.5 * self._heartbeat))
@@ -146,6 +151,23 @@ class Campaign:
         hasty = self._rng.random() < _HASTE
         if not hasty:
             self._recover(mark, f"{role} {number.name}", struck)
+
+    def _suspend(self) -> None:
+        """As Ctrl-Z and fg do, for longer than the limit of silence: nobody may be taken for hung."""
+        self._report.stops["everybody"] = self._report.stops.get("everybody", 0) + 1
+        mark, part = self._run.progress(), self._run.parts
+        family = self._run.processes()
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+        time.sleep(self._heartbeat * self._rng.uniform(1.1, 1.5))
+        woken = time.monotonic()
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.resume()
+        self._recover(mark, "everybody SIGSTOP and SIGCONT", woken)
+        if self._run.parts != part:
+            self._report.problems.append("the run ended because all of it was suspended")
 
     def _expect_end(self, name: str, number: signal.Signals) -> None:
         """The command must end, and nobody may outlive it; what is sealed must be there."""
@@ -202,7 +224,7 @@ class Campaign:
             self._report.recoveries.setdefault(what, []).append(time.monotonic() - struck)
             click.echo(f"{time.monotonic() - struck:6.1f} s to recover from {what}", err=True)
         count = self._count_descriptors()
-        if getattr(self, "_descriptors", -1) < 0:
+        if self._descriptors < 0:
             self._descriptors = count
         self._report.fd_leftovers = max(self._report.fd_leftovers, count - self._descriptors)
 

@@ -152,10 +152,24 @@ def test_silent_process_is_killed_but_gets_time_to_start(runner: Runner, caplog:
     child.started = time.monotonic() - 100.0
     assert runner._watch()
     assert child.alive  # no sign yet, but it may still be loading
+    runner._awake_since -= 100.0
     runner._channels.stats.row("actor", 0).set("heartbeat", child.started + 30.0)
     assert runner._watch()
     assert child.process is None
     assert "actor 0 was killed: it gave no sign of life for 70 s" in caplog.text
+
+
+def test_f4_processes_that_were_suspended_together_with_the_parent_are_not_taken_for_hung(runner: Runner) -> None:
+    child = child_named(runner, "actor 0")
+    assert runner._watch()
+    runner._last_look -= 100.0  # Ctrl-Z, and fg after 100 s
+    child.started -= 200.0
+    runner._channels.stats.row("actor", 0).set("heartbeat", time.monotonic() - 100.0)
+    assert runner._watch()
+    assert child.alive
+    runner._awake_since -= 61.0  # still silent a minute later
+    assert runner._watch()
+    assert child.process is None
 
 
 def test_sign_of_life_of_an_earlier_process_does_not_count(runner: Runner) -> None:

@@ -70,6 +70,7 @@ class Runner:
         self._reanalyzers = [reanalyzer] if config.reanalyzes else []
         self._optional = [*self._evaluators, *self._reanalyzers]
         self._child_lines = ChildLines(path)
+        self._last_look = self._awake_since = -math.inf
 
     @property
     def children(self) -> list[Child]:
@@ -113,6 +114,10 @@ class Runner:
         Raises:
             RunError: the learner has ended badly, or another process too often.
         """
+        now = time.monotonic()
+        if now - self._last_look > self._config.run.heartbeat_seconds / 2:
+            self._awake_since = now  # it was suspended (Ctrl-Z, say), and so were its children
+        self._last_look = now
         for child in self.children:
             self._check_heartbeat(child)
         if not self._learner.alive:
@@ -163,7 +168,7 @@ class Runner:
         if not child.alive:
             return
         beat = self._channels.stats.row(child.role, child.index).get("heartbeat")
-        silence = time.monotonic() - max(beat, child.started)
+        silence = time.monotonic() - max(beat, child.started, self._awake_since)
         limit = self._config.run.heartbeat_seconds
         if beat < child.started:  # it still loads its libraries
             limit = max(limit, _STARTUP_SECONDS)
