@@ -23,8 +23,8 @@ import pytest
 from running import ROOT, TINY, TRAIN, Starter, is_gone
 
 from tspmz.checkpoint import list_checkpoints, load_latest
-from tspmz.replay.loading import verify_folder
 from tspmz.replay.manifest import MANIFEST_NAME
+from tspmz.replay.verify import scan_folder
 
 WaitUntil = Callable[..., None]
 
@@ -36,7 +36,7 @@ def check_files(directory: Path) -> None:
     if list_checkpoints(directory / "checkpoints"):
         load_latest(directory / "checkpoints")
     if (directory / "replay" / MANIFEST_NAME).exists():
-        assert [problem for _, problem in verify_folder(directory / "replay") if problem] == []
+        assert [one.problem for one in scan_folder(directory / "replay") if one.listed and one.problem] == []
 
 
 class Terminal:
