@@ -70,4 +70,6 @@ class LearnerConfig:
         low=1, high=10**6,
     )  # fmt: skip
     max_rollbacks: int = setting(3, "rollbacks in one part of a run before it stops", low=0, high=1000)
-    rollback_rate_factor: float = setting(0.5, "factor on the learning rate at each rollback", low=0.0, high=1.0)
+    rollback_rate_factor: float = setting(
+        0.5, "factor on the learning rate at each rollback, kept when the run is resumed", low=0.0, high=1.0
+    )
