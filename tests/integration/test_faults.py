@@ -28,7 +28,7 @@ from tspmz.replay.verify import scan_folder
 
 WaitUntil = Callable[..., None]
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 def check_files(directory: Path) -> None:
@@ -99,7 +99,7 @@ def test_f22_ctrl_c_at_a_terminal_at_random_moments(
 ) -> None:
     rng = random.Random(seed)
     once, twice = terminal("once"), terminal("twice")
-    wait_until(lambda: all((one.directory / "train.log").exists() for one in (once, twice)))
+    wait_until(lambda: all((one.directory / "train.log").exists() for one in (once, twice)), timeout=100.0)
     families = [psutil.Process(one.process.pid).children(recursive=True) for one in (once, twice)]
     for one in rng.sample([once, twice], 2):
         with contextlib.suppress(subprocess.TimeoutExpired):  # somewhere between the first import and a steady run
@@ -202,12 +202,12 @@ def test_f6_run_as_process_one_of_a_container_leaves_no_orphans(
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        wait_until(lambda: len(list_checkpoints(directory / "checkpoints")) > 1, timeout=60.0)
+        wait_until(lambda: len(list_checkpoints(directory / "checkpoints")) > 1, timeout=150.0)
         (first,) = psutil.Process(outer.pid).children()
         family = [first, *first.children(recursive=True)]
         assert len(family) >= 4
         first.send_signal(number)
-        assert outer.wait(60.0) in (code, -number)
+        assert outer.wait(100.0) in (code, -number)
         wait_until(lambda: all(is_gone(process) for process in family), timeout=5.0)
         check_files(directory)
     finally:
