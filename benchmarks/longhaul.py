@@ -12,6 +12,7 @@ the instances. One pair of runs says nothing about the spread between seeds. Exi
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ import numpy as np
 import psutil
 
 from benchmarks.live_run import LiveRun, end_in_order_at_sigterm, is_gone, wait_for
+from tspmz.errors import TspmzError
 
 _ACTORS = 4
 _SAMPLE_SECONDS = 5.0
@@ -148,7 +150,7 @@ def haul_both(killed: Haul, calm: Haul, every: float, longest: float, seed: int,
     started = time.monotonic()
     for haul in (killed, calm):
         haul.run.start()
-    next_kill, next_sample = every, 0.0
+    next_kill, next_sample = math.inf, 0.0
     while not all(haul.ended_after for haul in (killed, calm)):
         now = time.monotonic() - started
         if now >= next_sample:
@@ -156,6 +158,8 @@ def haul_both(killed: Haul, calm: Haul, every: float, longest: float, seed: int,
             for haul in (killed, calm):
                 if not haul.ended_after and not haul.run.ended:
                     haul.sample(now)
+        if math.isinf(next_kill) and killed.run.progress().train_steps >= 0:
+            next_kill = now + every  # a run without a checkpoint could not be resumed
         if now >= next_kill and not killed.ended_after:
             next_kill = now + every
             kill_one(killed, rng, problems)
@@ -298,9 +302,12 @@ def main(
             "samples": [sample._asdict() for sample in haul.samples],
         }  # fmt: skip
     result["gap"] = {}
-    for way, starts in (("one start", 1), (f"best of {min(20, cities)} starts", min(20, cities))):
-        lengths, references = final_lengths(killed.run.directory, instances, starts)
-        result["gap"][way] = gaps(lengths, final_lengths(calm.run.directory, instances, starts)[0], references)
+    try:
+        for way, starts in (("one start", 1), (f"best of {min(20, cities)} starts", min(20, cities))):
+            lengths, references = final_lengths(killed.run.directory, instances, starts)
+            result["gap"][way] = gaps(lengths, final_lengths(calm.run.directory, instances, starts)[0], references)
+    except TspmzError as error:
+        broken.append(f"no final gap: {error}")
     result["broken"] = broken + judge(result["killed"]["thirds"], result["undisturbed"]["thirds"], result["gap"])
     print_result(result)
     if json_path is not None:
