@@ -23,7 +23,7 @@ AUDITED_TRAIN = ROOT / "benchmarks" / "audited_train.py"
 POLL_SECONDS = 0.02
 
 _MARK = "TSPMZ_LIVE_RUN"
-_STARTED = re.compile(r" (actor \d+|learner|recorder|evaluator) starts.*\(pid (\d+)\)")
+_STARTED = re.compile(r" (actor \d+|learner|reanalyzer|recorder|evaluator) starts.*\(pid (\d+)\)")
 
 
 class Progress(NamedTuple):

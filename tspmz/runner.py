@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 0.25
 _STOP_SECONDS = {"actor": 2.0, "reanalyzer": 2.0, "learner": 120.0, "recorder": 60.0, "evaluator": 60.0}
 _STARTUP_SECONDS = 120.0
-_OTHER_CHILDREN = 3  # learner, recorder, evaluator
+_OTHER_CHILDREN = 4  # learner, reanalyzer, recorder, evaluator
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 10.0
 

@@ -162,7 +162,7 @@ def test_f25_too_few_open_files_are_one_line_with_the_number_needed(tmp_path: Pa
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("run folder:")]
-    assert re.fullmatch(r"error: 67 child processes need 249 open files, the limit is 100: raise it .*", line)
+    assert re.fullmatch(r"error: 68 child processes need 252 open files, the limit is 100: raise it .*", line)
     assert list((tmp_path / "run").iterdir()) == []
 
 
