@@ -150,18 +150,18 @@ class Campaign:
             self._resume()
         hasty = self._rng.random() < _HASTE
         if not hasty:
-            self._recover(mark, f"{role} {number.name}", struck)
+            suspended = name == "parent" and number == _STOP
+            self._recover(mark, f"{role} {number.name}", struck, 0 if suspended else pid)
 
     def _suspend(self) -> None:
         """As Ctrl-Z and fg do, for longer than the limit of silence: nobody may be taken for hung."""
         self._report.stops["everybody"] = self._report.stops.get("everybody", 0) + 1
-        mark, part = self._run.progress(), self._run.parts
-        family = self._run.processes()
+        family, part = self._run.processes(), self._run.parts
         for process in family:
             with contextlib.suppress(psutil.Error):
                 process.suspend()
         time.sleep(self._heartbeat * self._rng.uniform(1.1, 1.5))
-        woken = time.monotonic()
+        mark, woken = self._run.progress(), time.monotonic()
         for process in family:
             with contextlib.suppress(psutil.Error):
                 process.resume()
@@ -210,9 +210,10 @@ class Campaign:
         self._oracle.note()
         self._descriptors = -1
 
-    def _recover(self, mark: Progress, what: str, struck: float) -> None:
+    def _recover(self, mark: Progress, what: str, struck: float, pid: int = 0) -> None:
+        """Wait until all of the run works again, in place of process `pid` another one."""
         run = self._run
-        if not wait_for(lambda: run.ended or run.works_since(mark, self._wanted), _RECOVERY_SECONDS) or run.ended:
+        if not wait_for(lambda: run.ended or run.works_since(mark, self._wanted, pid), _RECOVERY_SECONDS) or run.ended:
             self._report.problems.append(
                 f"after {what or 'the start'}, part {run.parts} of {run.directory} did not work again"
                 + (f": it ended with exit code {run.process.returncode}" if run.ended else "")

@@ -122,10 +122,13 @@ class LiveRun:
         except FileNotFoundError:
             return []
 
-    def works_since(self, mark: Progress, wanted: set[str]) -> bool:
-        """All of `wanted` run, and since `mark` each actor's play was sealed and a newer checkpoint written."""
+    def works_since(self, mark: Progress, wanted: set[str], struck: int = 0) -> bool:
+        """All of `wanted` run, without the process `struck`, and since `mark` new work was stored.
+
+        That is: play of each actor was sealed, and a newer checkpoint was written.
+        """
         roles = self.roles()
-        if not wanted <= set(roles) or any(is_gone(roles[name]) for name in wanted):
+        if not wanted <= set(roles) or any(roles[name] == struck or is_gone(roles[name]) for name in wanted):
             return False
         now = self.progress()
         actors = [int(name.split()[1]) for name in wanted if name.startswith("actor ")]
