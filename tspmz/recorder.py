@@ -79,22 +79,19 @@ class Recorder:
                 continue
             written = self._ring.written(actor)
             oldest = max(self._next[actor], written - self._ring.slots_per_actor)
-            if oldest > self._next[actor]:
-                self._lost(actor, oldest - self._next[actor])
-                self._next[actor] = oldest
+            lost = oldest - self._next[actor]
             for group_id in range(oldest, written):
                 group = self._ring.read(self._ring.slot_of(actor, group_id), group_id)
                 self._next[actor] = group_id + 1
                 if group is None:
-                    self._lost(actor, 1)
+                    lost += 1
                     continue
                 if not pending:
                     self._since[actor] = time.monotonic()
                 pending.append(group)
-
-    def _lost(self, actor: int, groups: int) -> None:
-        self._row.add("groups_lost", groups)
-        _LOG.warning("recorder: %d groups of actor %d were overwritten before they could be sealed", groups, actor)
+            if lost:
+                self._row.add("groups_lost", lost)
+                _LOG.warning("recorder: %d groups of actor %d were overwritten before they could be sealed", lost, actor)
 
     def seal_due(self) -> None:
         """Seal the actors whose pending groups are many or old enough."""
