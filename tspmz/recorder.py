@@ -91,7 +91,9 @@ class Recorder:
                 pending.append(group)
             if lost:
                 self._row.add("groups_lost", lost)
-                _LOG.warning("recorder: %d groups of actor %d were overwritten before they could be sealed", lost, actor)
+                _LOG.warning(
+                    "recorder: %d groups of actor %d were overwritten before they could be sealed", lost, actor
+                )
 
     def seal_due(self) -> None:
         """Seal the actors whose pending groups are many or old enough."""
