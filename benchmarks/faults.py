@@ -288,9 +288,12 @@ def main(
     place.mkdir(parents=True, exist_ok=True)
     campaign = Campaign(place, seed, heartbeat, report)
     left = kills
-    while left > 0:
-        campaign.attack(min(left, kills_per_run))
-        left -= kills_per_run
+    try:
+        while left > 0:
+            campaign.attack(min(left, kills_per_run))
+            left -= kills_per_run
+    except KeyboardInterrupt:
+        report.problems.append("interrupted: what follows is the part that was done")
     report.shm_leftovers = len(set(os.listdir("/dev/shm")) - shared_before)
     report.seconds = time.monotonic() - started
     print_report(report)
