@@ -41,7 +41,8 @@ _THEN = [
 _ACTORS = 2
 _HASTE = 0.25  # share of blows that do not wait for the recovery from the one before
 _LONGEST_PAUSE = 2.0
-_RECOVERY_SECONDS = 120.0
+_START_SECONDS = 1200.0
+_RECOVERY_SECONDS = 300.0
 _ORPHAN_SECONDS = 5.0
 _END_SECONDS = 120.0
 
@@ -104,7 +105,12 @@ class Campaign:
         try:
             self._run.start()
             self._descriptors = -1
-            self._recover(Progress({}, -1), "", time.monotonic())
+            # nobody is hit before: a run without a checkpoint cannot be resumed, and a first start may compile a while
+            nothing = Progress({}, -1)
+            if not wait_for(lambda: self._run.ended or self._run.works_since(nothing, self._wanted), _START_SECONDS):
+                self._report.problems.append(f"{self._run.directory} did not begin to work in {_START_SECONDS:g} s")
+                return
+            self._recover(nothing, "", time.monotonic())
             for _ in range(blows):
                 self._blow()
             self._finish()
