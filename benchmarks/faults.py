@@ -107,7 +107,8 @@ class Campaign:
             self._descriptors = -1
             # nobody is hit before: a run without a checkpoint cannot be resumed, and a first start may compile a while
             nothing = Progress({}, -1)
-            if not wait_for(lambda: self._run.ended or self._run.works_since(nothing, self._wanted), _START_SECONDS):
+            wait_for(lambda: self._run.ended or self._run.works_since(nothing, self._wanted), _START_SECONDS)
+            if not self._run.works_since(nothing, self._wanted):
                 self._report.problems.append(f"{self._run.directory} did not begin to work in {_START_SECONDS:g} s")
                 return
             self._recover(nothing, "", time.monotonic())
