@@ -7,7 +7,8 @@ from setuptools import find_packages, setup
 README = Path(__file__).with_name("README.md")
 
 EVAL = ["elkai>=2.0"]
-TEST = ["pytest>=8.0", "pytest-timeout>=2.2", "hypothesis>=6.100", "psutil>=5.9", *EVAL]
+GYM = ["gymnasium>=1.0"]
+TEST = ["pytest>=8.0", "pytest-timeout>=2.2", "hypothesis>=6.100", "psutil>=5.9", *EVAL, *GYM]
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 
 setup(
@@ -32,8 +33,10 @@ setup(
         "tensorboardX>=2.6",
         "torch>=2.6",  # older releases can run code from a weights file even with weights_only=True
     ],
+    entry_points={"gymnasium.envs": ["__root__ = tspmz.tsp.gym_env:register"]},
     extras_require={
         "eval": EVAL,
+        "gym": GYM,
         "test": TEST,
         "lint": LINT,
         "curves": ["tensorboard>=2.16"],

@@ -129,6 +129,18 @@ def test_extreme_draws_are_legal(uniform: float) -> None:
     assert is_permutation(policy_tours(network, points, starts, uniforms=uniforms)).all()
 
 
+def test_true_rules_find_tours_no_longer_than_they_play() -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    decoding = Decoding("search", starts=2, augment=8, dynamics="true")
+    found = decode(network, points, decoding, make_search=make_search)
+    assert is_permutation(found.tours).all()
+    assert found.record is not None
+    assert (found.lengths <= found.record.played_lengths + 1e-6).all()
+    np.testing.assert_allclose(found.record.best_lengths[-1], found.lengths, rtol=1e-5)
+    greedy = decode(network, points, Decoding(starts=2, augment=8))
+    assert greedy.record is None
+
+
 def test_one_start_is_city_0() -> None:
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
     starts = np.zeros((INSTANCES, 1), np.int64)
@@ -169,6 +181,9 @@ def test_searched_tours_are_permutations_and_repeatable() -> None:
         ({"samples": 0}, "samples = 0: must be at least 1"),
         ({"decode": "beam"}, "must be greedy, sample or search"),
         ({"decode": "search"}, "needs make_search"),
+        ({"dynamics": "false"}, "must be learned or true"),
+        ({"prior": "none"}, "must be network or uniform"),
+        ({"prior": "uniform"}, "prior = 'uniform' needs decode = 'search'"),
     ],
 )
 def test_wrong_arguments_are_named(settings: dict[str, Any], message: str) -> None:

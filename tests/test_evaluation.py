@@ -25,7 +25,8 @@ SPEC = f"uniform:{N}:{COUNT}:1234"
 KEYS = [
     "instances", "cities", "decode", "simulations", "starts", "augment", "tour_length_mean", "reference_length_mean",
     "gap_mean", "gap_mean_of_ratios", "seconds", "device", "source", "train_steps", "reference", "samples", "seed",
-    "gap_interval", "gap_of_ratios_interval", "solved_share", "instances_per_second", "notes",
+    "gap_interval", "gap_of_ratios_interval", "solved_share", "instances_per_second", "notes", "dynamics", "prior",
+    "leaf_values", "backup",
 ]  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def test_samples_are_drawn_from_the_seed(run_dir: Path) -> None:
 
 def test_without_a_reference_the_gaps_are_unknown(run_dir: Path) -> None:
     result = evaluate(run_dir, SPEC, reference="none")
-    unknown = [key for key in KEYS if result.summary()[key] is None]
+    unknown = [key for key in KEYS[:-4] if result.summary()[key] is None]  # the last four are of searches
     assert unknown == [
         "reference_length_mean", "gap_mean", "gap_mean_of_ratios", "gap_interval", "gap_of_ratios_interval",
         "solved_share",
@@ -224,6 +225,49 @@ def test_weights_of_another_network_are_refused(run_dir: Path, tmp_path: Path) -
 
 def test_search_factory_takes_the_settings_of_the_run() -> None:
     config = tiny_config(search__num_simulations=9)
-    assert search_factory(config)(4, 7).num_simulations == 9
-    search = search_factory(config, 3)(4, 7)
+    assert search_factory(config, Decoding("search"))(4, 7).num_simulations == 9
+    search = search_factory(config, Decoding("search", 3))(4, 7)
     assert (search.num_simulations, search.batch_size, search.num_actions) == (3, 4, 7)
+    uniform = Decoding("search", dynamics="true", prior="uniform")
+    assert search_factory(config, uniform)(4, 7).num_simulations == 9
+
+
+def test_true_rules_are_never_worse_than_the_tours_played(run_dir: Path) -> None:
+    settings: dict[str, Any] = {"decode": "search", "simulations": 30, "dynamics": "true", "reference": "exact"}
+    result = evaluate(run_dir, SPEC, **settings)
+    assert result.record is not None
+    assert result.lengths.mean() == pytest.approx(result.record.best_lengths[-1].mean())
+    assert (result.lengths <= result.record.played_lengths + 1e-9).all()
+    shown = result.summary()
+    assert [shown[key] for key in ("dynamics", "prior", "leaf_values", "backup")] == [
+        "true", "network", "network", "mean",
+    ]  # fmt: skip
+    more = evaluate(run_dir, SPEC, starts=N, augment=8, **settings)
+    assert more.record is not None
+    assert more.record.best_lengths.shape[1] == COUNT
+    assert more.summary()["gap_mean"] == pytest.approx(0.0, abs=1e-6)  # 40 searches of five cities each
+    assert evaluate(run_dir, SPEC, reference="exact").record is None
+
+
+def test_uniform_priors_need_no_run() -> None:
+    settings: dict[str, Any] = {"decode": "search", "simulations": 400, "dynamics": "true", "prior": "uniform"}
+    result = evaluate(None, SPEC, reference="exact", **settings)
+    assert result.summary()["gap_mean"] == pytest.approx(0.0, abs=1e-6)
+    assert (result.source, result.summary()["backup"], result.simulations) == ("none", "max", 400)
+    zero = evaluate(None, SPEC, reference="exact", leaf_values="zero", backup="mean", **settings)
+    assert zero.summary()["leaf_values"] == "zero"
+    assert zero.summary()["backup"] == "mean"
+
+
+def test_everything_else_needs_one() -> None:
+    with pytest.raises(UsageError, match="a run or checkpoint is needed"):
+        evaluate(None, SPEC, decode="search", dynamics="true")
+
+
+def test_record_is_in_the_unit_of_the_file(tmp_path: Path) -> None:
+    points = load_instances(SPEC).coordinates * 1000
+    np.save(tmp_path / "points.npy", points)
+    settings: dict[str, Any] = {"decode": "search", "simulations": 9, "dynamics": "true", "prior": "uniform"}
+    result = evaluate(None, str(tmp_path / "points.npy"), reference="none", **settings)
+    assert result.record is not None
+    np.testing.assert_allclose(result.record.best_lengths[-1], result.lengths, rtol=1e-5)

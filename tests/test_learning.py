@@ -10,7 +10,7 @@ import pytest
 from model_helpers import random_coordinates
 from process_helpers import TinyRun
 
-from tspmz.decode import decode
+from tspmz.decode import Decoding, decode
 from tspmz.tsp.reference import solve_exact
 from tspmz.tsp.tours import nearest_neighbor, tour_lengths
 
@@ -50,7 +50,7 @@ def trained(directory: Path, kind: str, train_steps: int, **values: Any) -> Tiny
 def greedy_gap(run: TinyRun, points: np.ndarray) -> float:
     """Against the shortest tours, from one start."""
     network: Any = run.loop.learner.module.eval()
-    lengths = decode(network, points).lengths
+    lengths = decode(network, points, Decoding()).lengths
     return float(lengths.mean() / solve_exact(points)[1].mean() - 1)
 
 

@@ -12,6 +12,7 @@ from tspmz.config_files import config_from_dict
 from tspmz.decode import Decoded, Decoding, LengthsOf, SearchFactory, decode
 from tspmz.errors import UsageError
 from tspmz.network.build import Network, build_network
+from tspmz.planning import UNGUIDED
 from tspmz.rundir import CHECKPOINTS
 from tspmz.search import BatchedSearch
 from tspmz.settings import network_settings, search_settings
@@ -38,14 +39,22 @@ class Agent(NamedTuple):
 
     def decode(self, coordinates: Float32, decoding: Decoding, lengths_of: LengthsOf | None = None) -> Decoded:
         """The best tour of each instance `[I, N, 2]`; arguments and errors as `decode.decode`."""
-        make_search = search_factory(self.config, decoding.simulations) if decoding.decode == "search" else None
+        make_search = search_factory(self.config, decoding) if decoding.decode == "search" else None
         return decode(
-            self.network, coordinates, decoding, make_search=make_search, lengths_of=lengths_of, device=self.device
-        )
+            self.network, coordinates, decoding, make_search=make_search, lengths_of=lengths_of,
+            edge_reward=self.config.problem.edge_reward, device=self.device,
+        )  # fmt: skip
 
     def simulations(self, decoding: Decoding) -> int:
         """Simulations per move that a decoding runs: 0 without a search."""
         return (decoding.simulations or self.config.search.num_simulations) if decoding.decode == "search" else 0
+
+    def backup(self, decoding: Decoding) -> str | None:
+        """Back-up of the search that a decoding runs; None without a search."""
+        if decoding.decode != "search":
+            return None
+        trained = UNGUIDED["backup"] if decoding.prior == "uniform" else self.config.search.backup
+        return decoding.backup or trained
 
 
 def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
@@ -82,11 +91,21 @@ def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
     return Agent(network.to(chosen).eval(), config, train_steps, chosen, str(source))
 
 
-def search_factory(config: Config, simulations: int | None = None) -> SearchFactory:
-    """Searches with the settings of a run, and as many simulations per move as asked for."""
+def untrained_agent() -> Agent:
+    """An agent for what asks no network: the search with the true rules and uniform priors."""
+    config = Config()
+    return Agent(build_network(0, **network_settings(config)).eval(), config, 0, "cpu", "none")
+
+
+def search_factory(config: Config, decoding: Decoding) -> SearchFactory:
+    """Searches with the settings of a run, changed as far as a decoding asks for it."""
     settings = search_settings(config)
-    if simulations is not None:
-        settings["num_simulations"] = simulations
+    if decoding.prior == "uniform":
+        settings |= UNGUIDED
+    if decoding.simulations is not None:
+        settings["num_simulations"] = decoding.simulations
+    if decoding.backup is not None:
+        settings["backup"] = decoding.backup
 
     def make(batch_size: int, num_cities: int) -> BatchedSearch:
         return BatchedSearch(batch_size, num_cities, **settings)

@@ -11,6 +11,7 @@ import torch
 from tspmz.network.build import Network
 from tspmz.network.inference import SearchModel
 from tspmz.network.rollout import Rollout, start_rollout
+from tspmz.planning import Record, joined, plan, record_of
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import play
@@ -38,6 +39,12 @@ class Decoding(NamedTuple):
         augment: 1, or 8 for all symmetries of the square.
         samples: tours per start, for `sample`.
         seed: of what `sample` draws.
+        dynamics: what `search` plans with: `learned`, where the tour is the one that its moves make, or `true`, the
+            rules themselves, where the best tour found counts (`planning.plan`).
+        prior: of the search with the true rules: `network` or `uniform`.
+        leaf_values: what a new node of that search is worth: `network`, `nearest_neighbor` or `zero`; None = the
+            network's value where it is the prior, else `nearest_neighbor`.
+        backup: of `search`, `mean` or `max`; None = as trained, or what suits a uniform prior.
     """
 
     decode: str = "greedy"
@@ -46,6 +53,20 @@ class Decoding(NamedTuple):
     augment: int = 1
     samples: int = 1
     seed: int = 0
+    dynamics: str = "learned"
+    prior: str = "network"
+    leaf_values: str | None = None
+    backup: str | None = None
+
+    @property
+    def true_rules(self) -> bool:
+        """Tours are searched with the true rules."""
+        return self.decode == "search" and self.dynamics == "true"
+
+    @property
+    def chosen_leaf_values(self) -> str:
+        """`leaf_values`, or what None stands for."""
+        return self.leaf_values or ("network" if self.prior == "network" else "nearest_neighbor")
 
 
 class Decoded(NamedTuple):
@@ -54,10 +75,12 @@ class Decoded(NamedTuple):
     Attributes:
         tours: `[I, N]` int64.
         lengths: `[I]` float64, in the coordinates' unit.
+        record: of a search with the true rules, lengths in the unit square; None for other ways to decode.
     """
 
     tours: Int64
     lengths: Float64
+    record: Record | None = None
 
 
 def policy_tours(
@@ -119,6 +142,7 @@ def decode(
     *,
     make_search: SearchFactory | None = None,
     lengths_of: LengthsOf | None = None,
+    edge_reward: float = 0.0,
     device: torch.device | str = "cpu",
     on_progress: Callable[[int], None] | None = None,
 ) -> Decoded:
@@ -130,6 +154,7 @@ def decode(
         decoding: how; its `simulations` are the matter of `make_search`.
         make_search: makes the search of each move, for `search`.
         lengths_of: what decides which tour is the best; None = euclidean lengths in the unit square.
+        edge_reward: what an edge is worth to the network before its length is taken off.
         device: where the network runs.
         on_progress: called with the number of instances finished since its last call.
 
@@ -143,14 +168,24 @@ def decode(
     episodes = num_starts * per_start
     best = np.full(num_instances, np.inf)
     best_tours = np.zeros((num_instances, num_cities), np.int64)
+    records: list[Record] = []
     searching, on_cpu = decoding.decode == "search", torch.device(device).type == "cpu"
     batch_bytes, per_city = (_BATCH_BYTES, 512) if searching else (_CACHE_BYTES if on_cpu else _BATCH_BYTES, 24)
-    for instances in _batches(num_instances, num_cities, episodes * augment, batch_bytes, per_city):
+    tree_bytes = _tree_bytes(network, num_cities, decoding, make_search)
+    for instances in _batches(num_instances, num_cities, episodes * augment, batch_bytes, per_city, tree_bytes):
         part = coordinates[instances]
         chosen = len(part)
         seen = symmetry.all_symmetries(part).reshape(-1, num_cities, 2) if augment > 1 else part
         starts = np.tile(np.repeat(np.arange(num_starts), per_start), (len(seen), 1))
-        if searching:
+        if decoding.true_rules:
+            assert make_search is not None
+            planned = plan(
+                make_search, seen, starts, network=network if decoding.prior == "network" else None,
+                leaf_values=decoding.chosen_leaf_values, edge_reward=edge_reward, device=device,
+            )  # fmt: skip
+            records.append(record_of(planned, augment))
+            found = planned.tours
+        elif searching:
             assert make_search is not None
             found = searched_tours(network, make_search(starts.size, num_cities), seen, starts, device)
         else:
@@ -165,7 +200,7 @@ def decode(
         best_tours[instances] = candidates[np.arange(chosen), pick]
         if on_progress is not None:
             on_progress(chosen)
-    return Decoded(best_tours, best)
+    return Decoded(best_tours, best, joined(records) if records else None)
 
 
 def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: SearchFactory | None) -> None:
@@ -179,6 +214,12 @@ def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: Se
         raise ValueError(f"augment = {decoding.augment}: must be 1 or {symmetry.NUM_SYMMETRIES}")
     if decoding.samples < 1:
         raise ValueError(f"samples = {decoding.samples}: must be at least 1")
+    if decoding.dynamics not in ("learned", "true"):
+        raise ValueError(f"dynamics = {decoding.dynamics!r}: must be learned or true")
+    if decoding.prior not in ("network", "uniform"):
+        raise ValueError(f"prior = {decoding.prior!r}: must be network or uniform")
+    if decoding.prior == "uniform" and not decoding.true_rules:
+        raise ValueError("prior = 'uniform' needs decode = 'search' and dynamics = 'true'")
 
 
 def _uniforms(decoding: Decoding, instances: slice, episodes: int, num_cities: int) -> Float32:
@@ -191,12 +232,23 @@ def _uniforms(decoding: Decoding, instances: slice, episodes: int, num_cities: i
     return np.stack(drawn, axis=1).reshape(-1, episodes, num_cities)
 
 
-def _batches(num_instances: int, num_cities: int, episodes: int, batch_bytes: int, per_city: int) -> Iterator[slice]:
-    """Slices of instances, as many at a time as fit into so many bytes, with `per_city` numbers per episode and city.
+def _tree_bytes(network: Network, num_cities: int, decoding: Decoding, make_search: SearchFactory | None) -> int:
+    """Memory of a search tree with the embeddings of its nodes; `plan` sees to that of its trees itself."""
+    if make_search is None or decoding.decode != "search" or decoding.true_rules:
+        return 0
+    search = make_search(1, num_cities)
+    return search.num_bytes + 4 * (search.num_simulations + 1) * network.embedding_dim
 
-    What is kept for pairs of cities while an instance is encoded counts as one more episode per city.
+
+def _batches(
+    num_instances: int, num_cities: int, episodes: int, batch_bytes: int, per_city: int, tree_bytes: int
+) -> Iterator[slice]:
+    """Slices of instances, as many at a time as fit into so many bytes.
+
+    An episode takes `per_city` numbers per city, and a tree. What is kept for pairs of cities while an instance is
+    encoded counts as one more episode per city.
     """
-    instance_bytes = 4 * num_cities * per_city * (episodes + num_cities)
+    instance_bytes = 4 * num_cities * per_city * (episodes + num_cities) + episodes * tree_bytes
     size = max(1, min(num_instances, batch_bytes // instance_bytes))
     for first in range(0, num_instances, size):
         yield slice(first, min(first + size, num_instances))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tspmz.agent import Agent, load_agent
+from tspmz.agent import Agent, load_agent, untrained_agent
 from tspmz.decode import Decoding
 from tspmz.errors import UsageError
+from tspmz.planning import Record
 from tspmz.tsp import tsplib
 from tspmz.tsp.instances import InstanceSet, load_instance_sets
 from tspmz.tsp.reference import Reference
@@ -73,6 +74,7 @@ class EvaluationResult:
         instances: one result per instance, in order.
         seconds: of decoding, without reading and references.
         notes: what the reader must know, one line each.
+        record: of a search with the true rules on one set, lengths in the unit of the set; else None.
     """
 
     source: str
@@ -84,6 +86,7 @@ class EvaluationResult:
     instances: tuple[InstanceResult, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    record: Record | None = None
 
     @property
     def lengths(self) -> Float64:
@@ -110,17 +113,18 @@ class EvaluationResult:
         tour_length_mean, reference_length_mean, gap_mean (mean length / mean reference - 1, fraction),
         gap_mean_of_ratios (mean of the instances' gaps), seconds (decoding only), device, source, train_steps,
         reference, samples, seed, gap_interval (95 % of gap_mean) and gap_of_ratios_interval (of gap_mean_of_ratios),
-        solved_share, instances_per_second, notes.
+        solved_share, instances_per_second, notes, dynamics, prior, leaf_values and backup (of a search; else None).
         """
         sizes = sorted({one.num_cities for one in self.instances})
+        decoding = self.decoding
         gaps = self._gap_numbers()
         return {
             "instances": len(self.instances),
             "cities": sizes[0] if len(sizes) == 1 else sizes,
-            "decode": self.decoding.decode,
+            "decode": decoding.decode,
             "simulations": self.simulations,
-            "starts": sizes[0] if self.decoding.starts is None and len(sizes) == 1 else self.decoding.starts,
-            "augment": self.decoding.augment,
+            "starts": sizes[0] if decoding.starts is None and len(sizes) == 1 else decoding.starts,
+            "augment": decoding.augment,
             "tour_length_mean": float(self.lengths.mean()),
             "reference_length_mean": gaps["reference_length_mean"],
             "gap_mean": gaps["gap_mean"],
@@ -130,13 +134,17 @@ class EvaluationResult:
             "source": self.source,
             "train_steps": self.train_steps,
             "reference": self.reference,
-            "samples": self.decoding.samples,
-            "seed": self.decoding.seed,
+            "samples": decoding.samples,
+            "seed": decoding.seed,
             "gap_interval": gaps["gap_interval"],
             "gap_of_ratios_interval": gaps["gap_of_ratios_interval"],
             "solved_share": gaps["solved_share"],
             "instances_per_second": len(self.instances) / self.seconds if self.seconds > 0.0 else None,
             "notes": list(self.notes),
+            "dynamics": decoding.dynamics if decoding.decode == "search" else None,
+            "prior": decoding.prior if decoding.true_rules else None,
+            "leaf_values": decoding.chosen_leaf_values if decoding.true_rules else None,
+            "backup": decoding.backup,
         }
 
     def _gap_numbers(self) -> defaultdict[str, Any]:
@@ -174,7 +182,7 @@ def gap_interval(lengths: Float64, references: Float64) -> tuple[float, float]:
 
 
 def evaluate(
-    source: Agent | str | os.PathLike[str],
+    source: Agent | str | os.PathLike[str] | None,
     instances: str | Sequence[str] | Sequence[InstanceSet],
     *,
     decode: str = "greedy",
@@ -183,13 +191,17 @@ def evaluate(
     augment: int = 1,
     samples: int = 1,
     seed: int = 0,
+    dynamics: str = "learned",
+    prior: str = "network",
+    leaf_values: str | None = None,
+    backup: str | None = None,
     reference: str = "lkh",
     device: str = "auto",
 ) -> EvaluationResult:
     """Decode every instance and compare with reference lengths.
 
     Args:
-        source: an agent, or the run directory or checkpoint of one.
+        source: an agent, or the run directory or checkpoint of one; None where no network is asked (`prior="uniform"`).
         instances: texts as for `tsp.instances.load_instance_sets`, or what it returned.
         decode: `greedy`, `sample` or `search`.
         simulations: per move, for `search`; None = as trained.
@@ -198,6 +210,11 @@ def evaluate(
         augment: 1 or 8 symmetries; the best counts.
         samples: tours per start, for `sample`; the best counts.
         seed: of the draws of `sample`.
+        dynamics: what `search` plans with: `learned`, or `true` for the rules themselves (the best tour found counts).
+        prior: of the search with the true rules: `network` or `uniform`.
+        leaf_values: what a new node is worth there: `network`, `nearest_neighbor` or `zero`; None = the network's value
+            where it is the prior, else `nearest_neighbor`.
+        backup: `mean` or `max`; None = as trained, or `max` for uniform priors.
         reference: `lkh`, `exact` (at most 12 cities), `published` (TSPLIB's optima), `none`, or a file with lengths.
         device: `auto`, `cpu` or `cuda`, for a source that is no agent.
 
@@ -211,18 +228,21 @@ def evaluate(
     >>> result.summary()["gap_mean"] >= 0
     True
     """
-    agent = source if isinstance(source, Agent) else load_agent(source, device)
+    decoding = Decoding(decode, simulations, starts, augment, samples, seed, dynamics, prior, leaf_values, backup)
+    agent = _agent(source, decoding, device)
+    decoding = decoding._replace(backup=agent.backup(decoding))
     flat: list[InstanceSet] = []
     for one in [instances] if isinstance(instances, str) else instances:
         flat.extend([one] if isinstance(one, InstanceSet) else load_instance_sets([one]))
-    decoding = Decoding(decode, simulations, starts, augment, samples, seed)
     sizes = sorted({one.coordinates.shape[1] for one in flat})
     if starts is not None and starts > sizes[0] and len(sizes) == 1:
         raise UsageError(f"--starts {starts}: the instances have only {sizes[0]} cities")
     references = find_references(flat, reference)
     results: list[InstanceResult] = []
+    record: Record | None = None
     for one, found in zip(flat, references, strict=True):
-        results.extend(_measured(agent, one, found, decoding))
+        measured, record = _measured(agent, one, found, decoding)
+        results.extend(measured)
     return EvaluationResult(
         source=agent.source,
         train_steps=agent.train_steps,
@@ -233,12 +253,24 @@ def evaluate(
         instances=tuple(results),
         seconds=sum(one.seconds for one in results),
         notes=tuple(_notes(flat)),
+        record=record if len(flat) == 1 else None,
     )
+
+
+def _agent(source: Agent | str | os.PathLike[str] | None, decoding: Decoding, device: str) -> Agent:
+    if isinstance(source, Agent):
+        return source
+    if source is not None:
+        return load_agent(source, device)
+    if not (decoding.true_rules and decoding.prior == "uniform"):
+        raise UsageError("a run or checkpoint is needed, except for a search with the true rules and uniform priors")
+    return untrained_agent()
 
 
 def _measured(
     agent: Agent, instances: InstanceSet, reference: Reference | None, decoding: Decoding
-) -> Iterator[InstanceResult]:
+) -> tuple[list[InstanceResult], Record | None]:
+    """Results of the instances of a set, and the search's record where the set has lengths in the plane."""
     count, num_cities, _ = instances.coordinates.shape
     fitting = decoding._replace(starts=min(decoding.starts or num_cities, num_cities))
     started = time.perf_counter()
@@ -246,8 +278,8 @@ def _measured(
     seconds = time.perf_counter() - started
     problem = instances.problem
     drawn = instances.coordinates if problem is None else tsplib.drawing(problem)[None]
-    for i, name in enumerate(instances.names):
-        yield InstanceResult(
+    results = [
+        InstanceResult(
             name=name,
             coordinates=np.asarray(drawn[i], np.float64),
             tour=decoded.tours[i],
@@ -256,6 +288,13 @@ def _measured(
             reference_tour=None if reference is None or reference.tours is None else reference.tours[i],
             seconds=seconds / count,
         )
+        for i, name in enumerate(instances.names)
+    ]
+    record = decoded.record
+    if record is None or problem is not None:
+        return results, None
+    scales = instances.scales
+    return results, Record(record.simulations, record.best_lengths * scales, record.played_lengths * scales)
 
 
 def _notes(sets: Sequence[InstanceSet]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from tspmz.network.inference import SearchModel
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import play
 from tspmz.tsp.dynamics import FoundTours, TrueDynamics
-from tspmz.types import Float32, Int64
+from tspmz.types import Float32, Float64, Int64
 
 UNGUIDED: dict[str, Any] = {"algorithm": "puct", "backup": "max", "pb_c_init": 3.0}
 """Settings of `BatchedSearch` that suit a search without a network: Gumbel's choice of actions needs a prior."""
@@ -21,6 +21,37 @@ UNGUIDED: dict[str, Any] = {"algorithm": "puct", "backup": "max", "pb_c_init": 3
 _BATCH_BYTES = 256 * 2**20
 _ACTIVATION_BYTES = 2048
 """Memory that a network works with per city and tree, generously."""
+
+
+class Record(NamedTuple):
+    """How long the best tour found was after so many simulations, for each instance.
+
+    Attributes:
+        simulations: `[R]` int64, of one episode, over all its moves so far.
+        best_lengths: `[R, I]` float64, the best over the instance's starts and symmetries, which are searched side by
+            side; infinite before the first tour was found.
+        played_lengths: `[I]` float64, the best of the tours that the chosen moves made.
+    """
+
+    simulations: Int64
+    best_lengths: Float64
+    played_lengths: Float64
+
+
+def record_of(found: FoundTours, augment: int = 1) -> Record:
+    """The best over G starts and `augment` symmetries; `found` holds the symmetries `[augment * I, G]` one by one."""
+    history = found.best_lengths.reshape(len(found.simulations), augment, -1, found.best_lengths.shape[2])
+    played = found.played_lengths.reshape(augment, -1, found.played_lengths.shape[1])
+    return Record(found.simulations, history.min(axis=(1, 3)), played.min(axis=(0, 2)))
+
+
+def joined(records: Sequence[Record]) -> Record:
+    """The records of further instances side by side; all are over the same numbers of simulations."""
+    return Record(
+        records[0].simulations,
+        np.concatenate([record.best_lengths for record in records], axis=1),
+        np.concatenate([record.played_lengths for record in records]),
+    )
 
 
 def plan(

@@ -74,6 +74,7 @@ def test_arguments_reach_the_evaluation(fake: FakeEvaluate) -> None:
             (Path("run"), ["uniform:20:1000:1234"]),
             {
                 "decode": "search", "simulations": 16, "starts": 8, "augment": 8, "samples": 1, "seed": 0,
+                "dynamics": "learned", "prior": "network", "leaf_values": None, "backup": None,
                 "reference": "none", "device": "cpu",
             },
         )
@@ -84,8 +85,19 @@ def test_defaults_are_one_greedy_tour_against_lkh(fake: FakeEvaluate) -> None:
     assert code_of("run", "--instances", "uniform:20:10:1") == 0
     assert fake.calls[0][1] == {
         "decode": "greedy", "simulations": None, "starts": 1, "augment": 1, "samples": 1, "seed": 0,
+        "dynamics": "learned", "prior": "network", "leaf_values": None, "backup": None,
         "reference": "lkh", "device": "auto",
     }  # fmt: skip
+
+
+def test_search_with_the_true_rules_and_uniform_priors_needs_no_run(fake: FakeEvaluate) -> None:
+    words = "--instances uniform:20:10:1 --decode search --dynamics true --prior uniform --simulations 5 --backup mean"
+    assert code_of(*words.split(), "--leaf-values", "zero") == 0
+    ((source, _), settings) = fake.calls[0]
+    assert source is None
+    assert [settings[name] for name in ("dynamics", "prior", "leaf_values", "backup")] == [
+        "true", "uniform", "zero", "mean",
+    ]  # fmt: skip
 
 
 def test_several_files_may_follow_as_a_shell_makes_them(fake: FakeEvaluate) -> None:
@@ -146,6 +158,27 @@ def test_csv_holds_a_line_per_instance(fake: FakeEvaluate) -> None:
     ]  # fmt: skip
 
 
+RULES = ["--instances", "uniform:9:3:1", "--decode", "search", "--dynamics", "true"]
+
+
+@pytest.mark.parametrize("reference", ["exact", "none"])
+def test_record_of_a_real_search_is_drawn(
+    reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plot = tmp_path / "record.png"
+    arguments = [*RULES, "--prior", "uniform", "--simulations", "20", "--reference", reference]
+    assert code_of(*arguments, "--record-plot", str(plot)) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "search, true rules, uniform prior" in capsys.readouterr().out
+
+
+def test_result_without_a_record_cannot_be_drawn(fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("run", *RULES, "--record-plot", "record.png") == 2
+    assert "--record-plot: there is a record only for one set" in capsys.readouterr().err
+    assert not Path("record.png").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -158,6 +191,16 @@ def test_csv_holds_a_line_per_instance(fake: FakeEvaluate) -> None:
         (["run", "--instances", "x", "--starts", "some"], "neither a whole number of at least 1 nor 'all'"),
         (["run", "--instances", "x", "--csv", "no/out.csv"], "the folder no does not exist"),
         (["run", "--instances", "x", "--samples", "9"], "--samples needs --decode sample"),
+        (["--instances", "x"], "RUN_OR_CHECKPOINT is missing"),
+        (["run", "--instances", "x", "--dynamics", "true"], "--dynamics true needs --decode search"),
+        (["run", "--instances", "x", "--backup", "max"], "--backup needs --decode search"),
+        (["--instances", "x", "--prior", "uniform"], "--prior needs --decode search --dynamics true"),
+        (["run", "--instances", "x", "--decode", "search", "--leaf-values", "zero"], "--leaf-values needs"),
+        (["run", "--instances", "x", "--record-plot", "a.png"], "--record-plot needs"),
+        (
+            [*RULES, "--prior", "uniform", "--leaf-values", "network"],
+            "--leaf-values network needs --prior network",
+        ),
     ],
 )
 def test_wrong_use_is_refused_before_any_work(

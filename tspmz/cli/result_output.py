@@ -90,9 +90,29 @@ def write_csv(path: Path, result: EvaluationResult) -> None:
     _write(path, text.getvalue(), "--csv")
 
 
-def _write(path: Path, text: str, option: str) -> None:
+def write_record_plot(path: Path, result: EvaluationResult) -> None:
+    """Draw the best tour found against the number of simulations, as gaps where the references are known.
+
+    Raises:
+        UsageError: there is no record of this evaluation, or the file cannot be written.
+    """
+    from tspmz.plots.record import Curve, draw_record
+    from tspmz.plots.style import to_png
+
+    record, references = result.record, result.reference_lengths
+    if record is None:
+        raise UsageError("--record-plot: there is a record only for one set of instances with lengths in the plane")
+    best, played = record.best_lengths.mean(axis=1), float(record.played_lengths.mean())
+    if references is not None:
+        best, played = best / references.mean() - 1.0, played / float(references.mean()) - 1.0
+    label = f"{result.decoding.prior} prior, {result.decoding.chosen_leaf_values} values, {result.decoding.backup}"
+    figure = draw_record([Curve(label, record.simulations, best, played)], gaps=references is not None)
+    _write(path, to_png(figure), "--record-plot")
+
+
+def _write(path: Path, content: str | bytes, option: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(f"{option} {path}: cannot be written: {error.strerror}") from None
 
@@ -103,7 +123,8 @@ def _finite_or_none(value: Any) -> Any:
 
 def _decode_text(summary: dict[str, Any]) -> str:
     if summary["decode"] == "search":
-        return f"search, {summary['simulations']} simulations"
+        rules = f"true rules, {summary['prior']} prior, {summary['leaf_values']} values, "
+        return f"search, {rules if summary['dynamics'] == 'true' else ''}{summary['simulations']} simulations"
     return f"sample, {summary['samples']} per start" if summary["decode"] == "sample" else "greedy"
 
 

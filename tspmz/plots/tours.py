@@ -58,13 +58,33 @@ def draw_tours(
     return figure
 
 
+def draw_path(coordinates: NDArray[Any], path: NDArray[Any], title: str, closed: bool) -> Figure:
+    """Draw a tour as far as it goes.
+
+    Args:
+        coordinates: `[N, 2]`.
+        path: integers, the cities visited so far; the start is marked with a square, the last one with a ring.
+        title: above the panel.
+        closed: with the edge from the last city to the first.
+    """
+    figure = new_figure(_SINGLE_PANEL_INCHES, _SINGLE_PANEL_INCHES + 0.35)
+    panel = figure.subplots()
+    panel.set_axis_off()
+    _draw_panel(panel, coordinates, path, title, None, closed)
+    if not closed:
+        x, y = coordinates[path[-1]]
+        panel.scatter(x, y, s=140, facecolors="none", edgecolors=TOUR, linewidths=1.6, zorder=5)
+    return figure
+
+
 def _draw_panel(
-    panel: Any, points: NDArray[Any], tour: NDArray[Any], title: str, reference_tour: NDArray[Any] | None
-) -> None:
+    panel: Any, points: NDArray[Any], tour: NDArray[Any], title: str, reference_tour: NDArray[Any] | None,
+    closed: bool = True,
+) -> None:  # fmt: skip
     if reference_tour is not None:
         x, y = _closed(points, reference_tour)
         panel.plot(x, y, color=REFERENCE, alpha=0.35, linewidth=6, solid_joinstyle="round", label="reference tour")
-    x, y = _closed(points, tour)
+    x, y = _closed(points, tour) if closed else points[tour].T
     panel.plot(x, y, color=TOUR, linewidth=1.6, solid_joinstyle="round", label="tour")
     dot = min(22.0, 90.0 / math.sqrt(len(points)))
     panel.scatter(points[:, 0], points[:, 1], s=dot, color=INK, zorder=3, linewidths=0)
