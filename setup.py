@@ -22,7 +22,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["tspmz", "tspmz.*"]),
     package_data={"tspmz": ["presets/*.toml"]},
-    scripts=["bin/tspmz-train", "bin/tspmz-eval", "bin/tspmz-solve", "bin/tspmz-replay"],
+    scripts=["bin/tspmz", "bin/tspmz-train", "bin/tspmz-eval", "bin/tspmz-solve", "bin/tspmz-replay"],
     install_requires=[
         "click>=8.1",
         "h5py>=3.10",

@@ -18,6 +18,7 @@ from process_helpers import TinyRun
 
 import tspmz
 from tspmz.cli.eval import evaluate
+from tspmz.cli.menu import menu
 from tspmz.cli.replay import replay
 from tspmz.cli.solve import solve
 from tspmz.cli.train import train
@@ -38,7 +39,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 CURVE = re.compile(r"[a-z]+/[a-z_<>]+")
 PUBLIC = [name for name in tspmz.__all__ if name[0].islower()]
 COMMANDS: dict[str, click.Command] = {
-    "tspmz-train": train, "tspmz-eval": evaluate, "tspmz-solve": solve, "tspmz-replay": replay,
+    "tspmz": menu, "tspmz-train": train, "tspmz-eval": evaluate, "tspmz-solve": solve, "tspmz-replay": replay,
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documentation is not beside the tests")

@@ -18,15 +18,16 @@ LEVELS = (
     ("config", "config_files", "types", "rng", "shared"),
     ("weights", "stats", "display", "tensorboard", "control", "settings"),
     ("tsp", "search", "replay", "plots"),
-    ("process", "console", "children", "rundir", "checkpoint", "channels"),
+    ("process", "console", "children", "rundir", "checkpoint", "best", "channels"),
     ("network",),
     ("loss", "learner", "selfplay"),
     ("rollback",),
     (
-        "decode", "planning", "diagnostics", "pictures", "agent", "evaluation", "solving", "actor", "training",
+        "decode", "planning", "games", "diagnostics", "pictures", "agent", "evaluation", "solving", "actor", "training",
         "reanalyzer", "recorder", "evaluator",
     ),
     ("warmup", "resume", "monitor", "serial", "runner"),
+    ("muzero",),
     ("cli",),
 )
 WITHOUT_TORCH = (*LEVELS[0], *LEVELS[1], *LEVELS[2], *LEVELS[3])

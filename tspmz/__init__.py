@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tspmz.agent import load_agent as load
     from tspmz.evaluation import EvaluationResult as EvaluationResult
     from tspmz.evaluation import evaluate as evaluate
+    from tspmz.muzero import MuZero as MuZero
     from tspmz.solving import Solution as Solution
     from tspmz.solving import solve as solve
 
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Agent": ("tspmz.agent", "Agent"),
     "EvaluationResult": ("tspmz.evaluation", "EvaluationResult"),
+    "MuZero": ("tspmz.muzero", "MuZero"),
     "evaluate": ("tspmz.evaluation", "evaluate"),
     "load": ("tspmz.agent", "load_agent"),
     "Solution": ("tspmz.solving", "Solution"),
@@ -25,7 +27,7 @@ _LAZY = {
 }
 """Public name to where it is: loaded when first asked for, so that `import tspmz` stays light and free of torch."""
 
-__all__ = ["Agent", "EvaluationResult", "Solution", "__version__", "evaluate", "load", "solve"]
+__all__ = ["Agent", "EvaluationResult", "MuZero", "Solution", "__version__", "evaluate", "load", "solve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -57,16 +57,32 @@ def save_checkpoint(
     """
     files = files or FileSystem()
     files.make_directory(directory)
-    payload = io.BytesIO()
-    torch.save(_plain({"schema_version": SCHEMA_VERSION, **state}), payload)
-    data = payload.getvalue()
     path = checkpoint_path(directory, train_steps)
-    atomic_write(files, path, _MAGIC + hashlib.sha256(data).digest() + data)
-    _payload(path, files)
+    write_state(path, state, files)
     for old in list_checkpoints(directory, files)[:-keep]:
         if old != path:
             files.unlink(old)
     return path
+
+
+def write_state(path: Path, state: dict[str, Any], files: FileSystem | None = None) -> None:
+    """Write or replace one file that `load_checkpoint` reads, and read it back.
+
+    Args:
+        path: its folder exists.
+        state: nested dictionaries and lists of tensors, numpy arrays, numbers and strings.
+        files: the file operations.
+
+    Raises:
+        OSError: the disk refused; an older file of that name is as it was.
+        CheckpointError: what was read back is not what was written.
+    """
+    files = files or FileSystem()
+    payload = io.BytesIO()
+    torch.save(_plain({"schema_version": SCHEMA_VERSION, **state}), payload)
+    data = payload.getvalue()
+    atomic_write(files, path, _MAGIC + hashlib.sha256(data).digest() + data)
+    _payload(path, files)
 
 
 def load_checkpoint(path: Path, files: FileSystem | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tspmz.best import BestModel
 from tspmz.channels import Channels
 from tspmz.config import Config
 from tspmz.control import Phase
@@ -20,7 +21,7 @@ from tspmz.network.build import build_network, load_flat_weights, num_weights
 from tspmz.pictures import write_pictures
 from tspmz.process import enter_child
 from tspmz.rng import generator_for
-from tspmz.rundir import TENSORBOARD
+from tspmz.rundir import BEST_MODEL, CHECKPOINTS, TENSORBOARD
 from tspmz.search import BatchedSearch
 from tspmz.settings import network_settings, search_settings
 from tspmz.tensorboard import EventWriter
@@ -114,9 +115,13 @@ class Evaluator:
         config: the run's settings.
         channels: what the processes share.
         events: where pictures and scalars go.
+        best: keeps the model with the smallest gap; None = none is kept.
     """
 
-    def __init__(self, config: Config, channels: Channels, events: EventWriter) -> None:
+    def __init__(
+        self, config: Config, channels: Channels, events: EventWriter, best: BestModel | None = None
+    ) -> None:
+        self._best = best
         self._channels = channels
         self._row = channels.stats.row("evaluator")
         self._events = events
@@ -168,6 +173,7 @@ class Evaluator:
             time.perf_counter() - started,
         )
         self._report(result)
+        self._offer(result)
         self._undrawn = result
         return result
 
@@ -209,6 +215,19 @@ class Evaluator:
             "evaluation at step %d: gap %.3f %% greedy, %.3f %% best of %d starts",
             result.train_steps, 100 * result.gap_greedy, 100 * result.gap_multi, self._starts,
         )  # fmt: skip
+
+    def _offer(self, result: Evaluation) -> None:
+        if self._best is None:
+            return
+        figures = {
+            "gap_greedy": result.gap_greedy,
+            "gap_multi": result.gap_multi,
+            "starts": self._starts,
+            "tour_length_greedy": float(result.greedy.lengths.mean()),
+            "instances": len(self._held_out.lengths),
+            "reference": self._held_out.source,
+        }
+        self._best.offer(self._network, result.train_steps, figures)
 
     def _report_optimum(self, result: Evaluation) -> None:
         """Say whether the greedy tour of the fixed graph is a shortest one; the first time in words."""
@@ -260,7 +279,8 @@ def evaluator_main(config: Config, channels: Channels, run_dir: Path, parent_pid
     _LOG.info("evaluator starts (pid %d)", os.getpid())
     events = EventWriter(run_dir / TENSORBOARD / "evaluation", config.run.tensorboard)
     try:
-        Evaluator(config, channels, events).run(
+        best = BestModel(run_dir / CHECKPOINTS / BEST_MODEL, config)
+        Evaluator(config, channels, events, best).run(
             config.evaluation.interval_seconds, config.evaluation.picture_seconds
         )
     finally:

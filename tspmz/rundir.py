@@ -22,6 +22,8 @@ from tspmz.process import TRAIN_LOG
 from tspmz.replay.files import DIRECTORY_MODE, FileSystem, atomic_write, remove_temporaries
 
 CHECKPOINTS = "checkpoints"
+BEST_MODEL = "best.pt"
+"""Among the checkpoints: the model with the smallest gap so far, weights and figures only."""
 REPLAY = "replay"
 TENSORBOARD = "tensorboard"
 CONFIG = "config.json"
@@ -211,3 +213,25 @@ def _git_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def next_run_dir(num_cities: int, parent: Path = Path("runs")) -> Path:
+    """A new folder, the next free `<parent>/<cities>-<number>`.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        taken = [path.name.rpartition("-")[2] for path in parent.glob(f"{num_cities}-*")]
+        number = 1 + max((int(word) for word in taken if word.isdecimal()), default=0)
+        while True:
+            folder = parent / f"{num_cities}-{number}"
+            try:
+                folder.mkdir(mode=0o700)
+            except FileExistsError:  # another run was faster
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise UsageError(f"{error.filename}: the run folder cannot be made: {error.strerror}") from None

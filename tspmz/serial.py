@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from tspmz.actor import Actor
+from tspmz.best import BestModel
 from tspmz.channels import Channels
 from tspmz.config import Config
 from tspmz.display import Display, ProcessView
@@ -17,7 +18,7 @@ from tspmz.monitor import Monitor
 from tspmz.recorder import Recorder
 from tspmz.replay.manifest import Manifest
 from tspmz.resume import Restored
-from tspmz.rundir import REPLAY, TENSORBOARD, RunDirectory
+from tspmz.rundir import BEST_MODEL, CHECKPOINTS, REPLAY, TENSORBOARD, RunDirectory
 from tspmz.tensorboard import EventWriter
 from tspmz.training import TrainingLoop, learner_device
 
@@ -77,5 +78,5 @@ def run_serial(
         recorder.finish()
     if config.evaluation.interval_seconds > 0 and not interrupted():
         events = EventWriter(run.path / TENSORBOARD / "evaluation", config.run.tensorboard)
-        Evaluator(config, channels, events).evaluate()
+        Evaluator(config, channels, events, BestModel(run.path / CHECKPOINTS / BEST_MODEL, config)).evaluate()
         events.close()

@@ -44,6 +44,8 @@ def train(
         config, folder = resumed_config(resume, values), resume
     else:
         config = build_config(values if config_files else _with_preset(values))
+        from tspmz.rundir import next_run_dir
+
         folder = run_dir or next_run_dir(config.problem.num_cities)
         click.echo(f"run folder: {folder}", err=True)
     from tspmz.runner import train as run_training
@@ -82,28 +84,6 @@ def resumed_config(run_dir: Path, values: dict[str, Any]) -> Config:
     for key, old, new, _ in differences(stored, config):
         click.echo(f"note: {key}: {old} -> {new}", err=True)
     return config
-
-
-def next_run_dir(num_cities: int, parent: Path = Path("runs")) -> Path:
-    """A new folder, the next free `<parent>/<cities>-<number>`.
-
-    Raises:
-        UsageError: it cannot be made.
-    """
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        taken = [path.name.rpartition("-")[2] for path in parent.glob(f"{num_cities}-*")]
-        number = 1 + max((int(word) for word in taken if word.isdecimal()), default=0)
-        while True:
-            folder = parent / f"{num_cities}-{number}"
-            try:
-                folder.mkdir(mode=0o700)
-            except FileExistsError:  # another run was faster
-                number += 1
-            else:
-                return folder
-    except OSError as error:
-        raise UsageError(f"{error.filename}: the run folder cannot be made: {error.strerror}") from None
 
 
 def _print_refused(rows: list[tuple[str, Any, Any]]) -> None:

@@ -32,7 +32,6 @@ class TSPGame:
         points = np.array(coordinates, np.float32)
         if points.ndim != 2:
             raise ValueError(f"coordinates are {points.shape}, want [N, 2]: one graph")
-        points.setflags(write=False)
         self._points = points
         self._start = int(start)
         self._edge_reward = float(edge_reward)
@@ -41,7 +40,9 @@ class TSPGame:
     @property
     def coordinates(self) -> Float32:
         """`[N, 2]`, read-only."""
-        return self._points
+        view = self._points.view()
+        view.setflags(write=False)
+        return view
 
     @property
     def num_cities(self) -> int:

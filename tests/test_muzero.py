@@ -1,0 +1,99 @@
+"""The object: train a real run, load what came of it, play with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from process_helpers import TINY, TinyRun
+
+import tspmz
+from tspmz.checkpoint import CheckpointError
+from tspmz.config import ConfigError
+from tspmz.errors import UsageError
+
+SERIAL = {**TINY, "run.mode": "serial", "run.train_steps": 3, "evaluation.interval_seconds": 30.0}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run of three train steps, in this process."""
+    muzero = tspmz.MuZero(SERIAL)
+    assert muzero.train(tmp_path_factory.mktemp("runs") / "run") == 0
+    return muzero
+
+
+def test_training_ends_with_a_model(trained: Any) -> None:
+    assert trained.agent.train_steps == 3
+    assert trained.config.problem.num_cities == 5
+    assert (trained.run_dir / "checkpoints" / "best.pt").is_file()
+
+
+def test_model_is_loaded_from_run_checkpoint_and_best(trained: Any) -> None:
+    other = tspmz.MuZero()
+    folder = trained.run_dir
+    paths = [folder, *(folder / "checkpoints").iterdir()]
+    assert len(paths) >= 3
+    for path in paths:
+        agent = other.load_model(path, device="cpu")
+        assert other.config.problem.num_cities == 5
+        assert agent.train_steps in (0, 3)
+    assert trained.load_model().source.endswith("best.pt")
+
+
+def test_games_report_reward_and_length(trained: Any) -> None:
+    results = trained.test(2)
+    assert [result.episode_length for result in results] == [4, 4]
+    assert results[0].tour.tolist() == trained.test()[0].tour.tolist()
+    for result in results:
+        assert result.total_reward == pytest.approx(-result.tour_length, rel=1e-5)
+    rewards = [result.total_reward for result in trained.test(2, opponent="random")]
+    assert rewards == [result.total_reward for result in trained.test(2, opponent="random")]
+    (human,) = trained.test(opponent="human", ask=lambda prompt: prompt.partition("(")[2][0])
+    assert human.tour.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_opponents_play_the_same_graphs(trained: Any) -> None:
+    graphs = [trained.test(opponent=opponent, seed=5)[0].coordinates for opponent in ("self", "random")]
+    assert (graphs[0] == graphs[1]).all()
+    assert (graphs[0] != trained.new_game(6).coordinates).any()
+
+
+def test_fixed_graph_is_that_of_the_run() -> None:
+    muzero = tspmz.MuZero({"problem.num_cities": 5, "problem.fixed_graph": True, "run.seed": 3})
+    assert (muzero.new_game(0).coordinates == muzero.new_game(1).coordinates).all()
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    muzero = tspmz.MuZero()
+    with pytest.raises(UsageError, match="no model is loaded"):
+        muzero.test()
+    with pytest.raises(UsageError, match="must be self, random or human"):
+        muzero.test(opponent="expert")
+    with pytest.raises(UsageError, match="no run was trained yet"):
+        muzero.load_model()
+    with pytest.raises(CheckpointError):
+        muzero.load_model(tmp_path)
+    with pytest.raises(UsageError, match="name the run"):
+        muzero.train(resume=True)
+    with pytest.raises(ConfigError, match="at least 3"):
+        tspmz.MuZero({"problem.num_cities": 2})
+
+
+def test_failed_load_keeps_the_model(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path / "run", played=0)
+    run.loop.save()
+    muzero = tspmz.MuZero()
+    agent = muzero.load_model(tmp_path / "run")
+    with pytest.raises(CheckpointError):
+        muzero.load_model(tmp_path / "nothing.pt")
+    assert muzero.agent is agent
+
+
+def test_import_is_light() -> None:
+    code = "import sys, tspmz; print(sorted({'torch', 'numpy', 'numba', 'rich', 'click'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
