@@ -228,7 +228,7 @@ def test_resume_and_run_dir_exclude_each_other(runner: FakeRunner, capsys: pytes
     assert "exclude each other" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["tspmz-train", "tspmz-eval", "tspmz-replay"])
+@pytest.mark.parametrize("name", ["tspmz", "tspmz-train", "tspmz-eval", "tspmz-replay"])
 def test_script_prints_help(name: str) -> None:
     root = Path(__file__).parents[2]
     script = root / "bin" / name
