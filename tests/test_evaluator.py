@@ -19,6 +19,8 @@ from tspmz.tensorboard import EventWriter, event_files, read_events
 from tspmz.tsp import reference
 from tspmz.tsp.tours import tour_length, tour_lengths
 
+ORDERS = list(itertools.permutations(range(1, 5)))
+
 
 class Events:
     """Keeps the scalars and texts that are written."""
@@ -92,6 +94,26 @@ def test_instances_in_parts_are_measured_as_together(tmp_path: Path, monkeypatch
     assert parts is not None
     assert parts.gap_greedy == pytest.approx(whole.gap_greedy, rel=1e-6)
     assert np.array_equal(parts.greedy.tours, whole.greedy.tours)
+
+
+def test_games_without_noise_report_reward_and_length(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, problem__reward="one_minus_edge", evaluation__test_games=2)
+    written: list[dict[str, float]] = []
+    for _ in range(2):
+        events = Events()
+        tested = Evaluator(run.config, run.channels, events)  # type: ignore[arg-type]
+        assert tested.evaluate() is not None
+        written += [values for values in events.values if "evaluation/total_reward" in values]
+    assert written[0] == written[1]
+    assert written[0]["evaluation/episode_length"] == 4
+    points = held_out_instances(run.config, lambda: None).coordinates[:2]
+    longest = max(tour_length(points[i], np.array([0, *order])) for i in range(2) for order in ORDERS)
+    shortest = min(tour_length(points[i], np.array([0, *order])) for i in range(2) for order in ORDERS)
+    assert 5 - longest <= written[0]["evaluation/total_reward"] <= 5 - shortest
+    none = Events()
+    off = TinyRun(tmp_path / "off", evaluation__test_games=0)
+    Evaluator(off.config, off.channels, none).evaluate()  # type: ignore[arg-type]
+    assert not any("evaluation/total_reward" in values for values in none.values)
 
 
 def test_final_weights_are_measured_at_the_end(tmp_path: Path) -> None:

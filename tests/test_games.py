@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from model_helpers import random_coordinates, tiny_network
 
-from tspmz.games import HumanPlayer, Move, RandomPlayer, SearchPlayer, play_game
+from tspmz.games import HumanPlayer, Move, RandomPlayer, SearchPlayer, play_game, play_test_games
 from tspmz.network.inference import SearchModel
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import play
@@ -57,6 +57,17 @@ def test_true_rules_play_too() -> None:
     search = BatchedSearch(1, N, algorithm="puct", backup="max", num_simulations=300)
     result = play_game(GAME, SearchPlayer(TrueDynamics(None, 301, "nearest_neighbor"), search))
     assert result.tour_length <= play_game(GAME, search_player()).tour_length + 1e-9
+
+
+def test_test_games_are_the_games_one_by_one() -> None:
+    points = random_coordinates(3, N)
+    search = BatchedSearch(3, N, num_simulations=8)
+    model = SearchModel(tiny_network(num_cities=N), 9)
+    totals = play_test_games(model, search, points, 1.0)
+    assert totals.episode_length == N - 1
+    for i in range(3):
+        single = play_game(TSPGame(points[i], edge_reward=1.0), search_player())
+        assert totals.total_rewards[i] == pytest.approx(single.total_reward, abs=1e-5)
 
 
 def test_random_player_follows_its_generator() -> None:

@@ -17,13 +17,16 @@ from tspmz.channels import Channels
 from tspmz.config import Config
 from tspmz.control import Phase
 from tspmz.decode import Decoded, Decoding, decode
+from tspmz.games import play_test_games
 from tspmz.network.build import build_network, load_flat_weights, num_weights
+from tspmz.network.inference import SearchModel
 from tspmz.pictures import write_pictures
 from tspmz.process import enter_child
 from tspmz.rng import generator_for
 from tspmz.rundir import BEST_MODEL, CHECKPOINTS, TENSORBOARD
 from tspmz.search import BatchedSearch
 from tspmz.settings import network_settings, search_settings
+from tspmz.stats import StatsRow
 from tspmz.tensorboard import EventWriter
 from tspmz.tsp import generators, reference
 from tspmz.tsp.tours import farthest_insertion, nearest_neighbor, tour_lengths
@@ -108,6 +111,16 @@ def held_out_instances(config: Config, beat: Callable[[], None]) -> HeldOut:
         return HeldOut(coordinates, tour_lengths(coordinates, found[:, None])[:, 0], found, "farthest insertion")
 
 
+class _Beats:
+    """A clock that takes every stage for a sign of life."""
+
+    def __init__(self, row: StatsRow) -> None:
+        self._row = row
+
+    def add(self, name: str, value: float) -> None:
+        self._row.beat()
+
+
 class Evaluator:
     """Network and held-out instances; `evaluate` measures the newest published weights.
 
@@ -122,6 +135,7 @@ class Evaluator:
         self, config: Config, channels: Channels, events: EventWriter, best: BestModel | None = None
     ) -> None:
         self._best = best
+        self._test_games = config.evaluation.test_games
         self._channels = channels
         self._row = channels.stats.row("evaluator")
         self._events = events
@@ -173,6 +187,7 @@ class Evaluator:
             time.perf_counter() - started,
         )
         self._report(result)
+        self._play_test_games(train_steps)
         self._offer(result)
         self._undrawn = result
         return result
@@ -215,6 +230,22 @@ class Evaluator:
             "evaluation at step %d: gap %.3f %% greedy, %.3f %% best of %d starts",
             result.train_steps, 100 * result.gap_greedy, 100 * result.gap_multi, self._starts,
         )  # fmt: skip
+
+    def _play_test_games(self, train_steps: int) -> None:
+        """Games with the search of self-play, without noise, on the first held-out instances."""
+        points = self._held_out.coordinates[: self._test_games]
+        if not len(points):
+            return
+        search = self._make_search(len(points), points.shape[1])
+        model = SearchModel(self._network, search.num_simulations + 1)
+        totals = play_test_games(model, search, points, self._returns["edge_reward"], _Beats(self._row))
+        self._events.scalars(
+            {
+                "evaluation/total_reward": float(totals.total_rewards.mean()),
+                "evaluation/episode_length": float(totals.episode_length),
+            },
+            train_steps,
+        )
 
     def _offer(self, result: Evaluation) -> None:
         if self._best is None:

@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from tspmz.search import BatchedSearch
-from tspmz.selfplay import Model
+from tspmz.selfplay import Model, StageClock, play
 from tspmz.tsp import env
 from tspmz.tsp.game import TSPGame
-from tspmz.types import Float32, Int32, Int64
+from tspmz.types import Float32, Float64, Int32, Int64
 
 
 class Thought(NamedTuple):
@@ -67,6 +67,37 @@ class GameResult(NamedTuple):
     def episode_length(self) -> int:
         """Number of moves."""
         return len(self.moves)
+
+
+class GameTotals(NamedTuple):
+    """Games of one agent on I graphs.
+
+    Attributes:
+        total_rewards: `[I]` float64, sums of the rewards.
+        episode_length: moves of each game.
+    """
+
+    total_rewards: Float64
+    episode_length: int
+
+
+def play_test_games(
+    model: Model, search: BatchedSearch, coordinates: Float32, edge_reward: float, clock: StageClock | None = None
+) -> GameTotals:
+    """Play I games side by side from city 0, without noise, at temperature 0.
+
+    Args:
+        model: what the search plans with, with room for its nodes.
+        search: of batch size I.
+        coordinates: `[I, N, 2]` float32.
+        edge_reward: what an edge is worth before its length is taken off.
+        clock: hears of every stage of every move.
+    """
+    rng = np.random.default_rng(0)  # never drawn from: no noise, temperature 0
+    starts = np.zeros((len(coordinates), 1), np.int64)
+    played = play(model, search, coordinates, starts, rng, temperature=0.0, noise=False, clock=clock)
+    edges = played.tours.shape[2]
+    return GameTotals(edges * edge_reward + played.rewards[:, 0].sum(axis=1, dtype=np.float64), edges - 1)
 
 
 class Player(Protocol):
