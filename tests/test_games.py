@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from model_helpers import random_coordinates, tiny_network
+from process_helpers import tiny_config
 
 from tspmz.games import HumanPlayer, Move, RandomPlayer, SearchPlayer, play_game, play_test_games
+from tspmz.network.build import build_network
 from tspmz.network.inference import SearchModel
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import play
+from tspmz.settings import network_settings
 from tspmz.tsp.dynamics import TrueDynamics
 from tspmz.tsp.game import TSPGame
 from tspmz.tsp.tours import is_permutation, tour_length
@@ -31,7 +34,7 @@ def test_searched_game_is_that_of_self_play_without_noise(algorithm: str) -> Non
     search = BatchedSearch(1, N, algorithm=algorithm, num_simulations=8)
     model = SearchModel(tiny_network(num_cities=N), 9)
     rng = np.random.default_rng(0)
-    points = GAME.coordinates[None]
+    points = GAME.coordinates[None].copy()
     played = play(model, search, points, np.zeros((1, 1), np.int64), rng, temperature=0.0, noise=False)
     np.testing.assert_array_equal(result.tour, played.tours[0, 0])
     assert result.total_reward == pytest.approx(played.rewards.sum(), rel=1e-5)
@@ -45,6 +48,20 @@ def test_searched_game_is_that_of_self_play_without_noise(algorithm: str) -> Non
         assert (move.thought.prior[result.tour[: t + 1]] == 0.0).all()
         assert 1.0 <= move.thought.tree_depth <= N - 1 - t
     assert result.moves[-1].thought is None  # forced
+
+
+def test_network_that_stacks_observations_plays_as_in_self_play() -> None:
+    config = tiny_config(
+        network__kind="fullyconnected", problem__num_cities=N, selfplay__group_size=2, network__stacked_observations=2
+    )
+    network: Any = build_network(0, **network_settings(config)).eval()
+    searches = [BatchedSearch(1, N, num_simulations=8) for _ in range(2)]
+    result = play_game(GAME, SearchPlayer(SearchModel(network, 9), searches[0]))
+    rng = np.random.default_rng(0)
+    starts = np.zeros((1, 1), np.int64)
+    points = GAME.coordinates[None].copy()
+    played = play(SearchModel(network, 9), searches[1], points, starts, rng, temperature=0.0, noise=False)
+    np.testing.assert_array_equal(result.tour, played.tours[0, 0])
 
 
 def test_two_games_in_a_row_are_the_same() -> None:

@@ -11,6 +11,7 @@ from tspmz.search import BatchedSearch
 from tspmz.selfplay import Model, StageClock, play
 from tspmz.tsp import env
 from tspmz.tsp.game import TSPGame
+from tspmz.tsp.tours import past_cities
 from tspmz.types import Float32, Float64, Int32, Int64
 
 
@@ -128,7 +129,9 @@ class SearchPlayer:
         state = game.env_state
         if state.step == 0:
             self._model.encode(state.coordinates)
-        root = self._model.initial(state.first, state.current, env.legal_actions(state))
+        stacked = self._model.stacked_observations
+        past = past_cities(game.tour[None, None], state.step, stacked) if stacked else None
+        root = self._model.initial(state.first, state.current, env.legal_actions(state), past)
         result = self._search.run(root, self._model.recurrent, self._rng, temperature=0.0, noise=False)
         logits = np.where(root.legal_actions[0], root.policy_logits[0], -np.inf)
         weights = np.exp(logits - logits.max())

@@ -167,14 +167,17 @@ def test_next_instances_start_anew() -> None:
 class AskedPrior:
     """Likes high numbers, and keeps the states that it was asked about."""
 
-    def __init__(self) -> None:
+    def __init__(self, stacked_observations: int = 0) -> None:
+        self.stacked_observations = stacked_observations
         self.asked: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.pasts: list[Any] = []
         self.encoded = 0
 
     def encode(self, coordinates: np.ndarray) -> None:
         self.encoded += 1
 
-    def initial(self, first: np.ndarray, current: np.ndarray, legal_actions: np.ndarray) -> RootOutput:
+    def initial(self, first: Any, current: Any, legal_actions: Any, history: Any = None) -> RootOutput:
+        self.pasts.append(history)
         self.asked.append((first.copy(), current.copy(), legal_actions.copy()))
         flat = legal_actions.reshape(-1, legal_actions.shape[-1])
         logits = np.tile(np.arange(flat.shape[1], dtype=np.float32), (len(flat), 1))
@@ -198,6 +201,24 @@ def test_prior_judges_the_true_states() -> None:
             assert current[b, 0] == (path[-1] if path else b)
             np.testing.assert_array_equal(np.flatnonzero(~legal[b, 0]), sorted({b, *path}))
     assert [path[0] for _, path, *_ in model.answers[:3]] == [5, 5, 5]
+
+
+def test_prior_that_stacks_observations_is_told_the_past() -> None:
+    points = uniform_instances(np.random.default_rng(4), 2, 7)
+    prior = AskedPrior(stacked_observations=3)
+    model = Watched(prior, 31, "network")
+    state = env.reset(points, np.array([[0], [1]]))
+    model.encode(points)
+    model.initial(state.first, state.current, env.legal_actions(state))
+    state, _ = env.step(state, np.array([[3], [4]]))
+    root = model.initial(state.first, state.current, env.legal_actions(state))
+    prior.pasts.clear()
+    search_of(2, 7, 30).run(root, model.recurrent, np.random.default_rng(0), noise=False)
+    assert {len(path) for _, path, *_ in model.answers} >= {1, 2, 3}
+    for node, past in enumerate(prior.pasts, 1):
+        for b, path in enumerate(model.paths[node]):
+            before = [-1, -1, -1, b, (3, 4)[b], *path][:-1]
+            assert past[b, 0].tolist() == before[:-4:-1]
 
 
 def test_prior_and_rollouts_go_together() -> None:

@@ -20,11 +20,17 @@ _BYTES_PER_NODE = 4 + 4 + 8
 class Prior(Protocol):
     """What judges true states (`network.inference.SearchModel` does)."""
 
+    @property
+    def stacked_observations(self) -> int:
+        """Past cities k that `initial` wants to know of."""
+
     def encode(self, coordinates: Float32) -> None:
         """Take in the instances `[I, N, 2]` that the next calls are about."""
 
-    def initial(self, first: Int64, current: Int64, legal_actions: Bool) -> RootOutput:
-        """Policy and value of the states `first`, `current` `[I, G]`, `legal_actions [I, G, N]`."""
+    def initial(
+        self, first: Int64, current: Int64, legal_actions: Bool, history: Int64 | None = None
+    ) -> RootOutput:
+        """Policy and value; `first`, `current` `[I, G]`, `legal_actions [I, G, N]`, past cities `[I, G, k]`."""
 
 
 class FoundTours(NamedTuple):
@@ -117,6 +123,20 @@ def _evaluate(  # type: ignore[no-untyped-def]
             best_tours[b] = tour
 
 
+@njit(cache=True)
+def _past(current, origins, played, moves, node, out):  # type: ignore[no-untyped-def]
+    """Fill `out [B, k]` with the cities before that of `node`, the latest first; -1 before the start."""
+    for b in range(out.shape[0]):
+        at, place = node, moves
+        for j in range(out.shape[1]):
+            if at != 0:
+                at = origins[at, b]
+                out[b, j] = current[at, b]
+            else:
+                place -= 1
+                out[b, j] = played[b, place] if place >= 0 else -1
+
+
 class TrueDynamics:
     """True states at the nodes of B = I * G trees, and the tours found there; a model like `SearchModel`.
 
@@ -127,11 +147,13 @@ class TrueDynamics:
         num_nodes: nodes of a tree, simulations + 1.
         leaf_values: what a new node is worth: "network", the prior's value; "nearest_neighbor", the return
             that is left when the tour is completed by always going to the nearest city; or "zero".
-
         edge_reward: what an edge is worth before its length is taken off, in the scale of the prior's values.
 
     Raises:
         ValueError: `leaf_values` unknown, or "network" without a prior.
+
+    Attributes:
+        stacked_observations: 0: the past that a prior asks for follows from the tree.
     """
 
     stacked_observations = 0
@@ -176,7 +198,7 @@ class TrueDynamics:
         """
         if self._shape != first.shape:
             self._start(first, legal_actions)
-        moves = int((~legal_actions[0, 0]).sum()) - 1
+        self._moves = moves = int((~legal_actions[0, 0]).sum()) - 1
         self._played[:, moves] = self._current[0] = current.reshape(-1)
         self._visited[0] = ~legal_actions.reshape(-1, legal_actions.shape[-1])
         if moves:
@@ -236,7 +258,8 @@ class TrueDynamics:
         else:
             first = self._first.reshape(self._shape)
             current = self._current[node].astype(np.int64).reshape(self._shape)
-            policy_logits, values, _ = self._prior.initial(first, current, legal.reshape(*self._shape, -1))
+            past = self._past_cities(node, self._prior.stacked_observations)
+            policy_logits, values, _ = self._prior.initial(first, current, legal.reshape(*self._shape, -1), past)
         if self._leaf_values != "network":
             values = np.zeros(len(legal), np.float32)
         _evaluate(
@@ -245,6 +268,14 @@ class TrueDynamics:
             self._best_tours,
         )  # fmt: skip
         return RootOutput(policy_logits, values, legal)
+
+    def _past_cities(self, node: int, count: int) -> Int64 | None:
+        """The last `count` cities before that of `node`, `[I, G, count]`; None for none."""
+        if not count:
+            return None
+        past = np.empty((self._first.size, count), np.int64)
+        _past(self._current, self._origins, self._played, self._moves, node, past)
+        return past.reshape(*self._shape, count)
 
 
 def _edges(coordinates: Float32, starts: Int64, ends: Int64) -> Float64:
