@@ -16,7 +16,7 @@ from tspmz.best import BestModel
 from tspmz.channels import Channels
 from tspmz.config import Config
 from tspmz.control import Phase
-from tspmz.decode import Decoded, Decoding, decode
+from tspmz.decode import Decoded, Decoding, SearchFactory, decode
 from tspmz.games import play_test_games
 from tspmz.network.build import build_network, load_flat_weights, num_weights
 from tspmz.network.inference import SearchModel
@@ -142,7 +142,7 @@ class Evaluator:
         self._starts = min(_MULTI_STARTS, config.problem.num_cities) if config.selfplay.starts == "different" else 1
         self._network = build_network(0, **network_settings(config)).eval()
         self._flat = np.empty(num_weights(self._network), np.float32)
-        self._make_search = partial(BatchedSearch, **search_settings(config))
+        self._make_search: SearchFactory = partial(BatchedSearch, **search_settings(config))
         self._returns = {"edge_reward": config.problem.edge_reward, "discount": config.search.discount}
         self._undrawn: Evaluation | None = None
         self._version = -1
