@@ -67,11 +67,13 @@ class Menu:
                 self._say("stopped")
 
     def _train(self) -> None:
+        from tspmz.config_files import collect_values, preset_for
         from tspmz.muzero import MuZero
 
         cities = self._number("cities", 3, 1000, 20)
         minutes = self._number("minutes", 1, 100_000, 5)
-        muzero = MuZero({"problem.num_cities": cities, "run.minutes": float(minutes)})
+        values = {"problem.num_cities": cities, "run.minutes": float(minutes)}
+        muzero = MuZero(collect_values([preset_for(cities)], values=values))
         code = muzero.train()
         self._muzero = muzero
         self._say(f"{'done' if code == 0 else 'stopped'}; the run is in {muzero.run_dir}")
