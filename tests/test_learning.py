@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_helpers import random_coordinates
+from model_helpers import VARIANTS, random_coordinates
 from process_helpers import TinyRun
 
 from tspmz.decode import Decoding, decode
+from tspmz.tsp import generators
 from tspmz.tsp.reference import solve_exact
 from tspmz.tsp.tours import nearest_neighbor, tour_lengths
 
@@ -70,3 +71,18 @@ def test_fully_connected_network_halves_its_gap(tmp_path: Path) -> None:
     settings = {"problem__num_cities": 5, "selfplay__group_size": 5, **FC_WIDE}
     untrained = greedy_gap(trained(tmp_path, "fullyconnected", 1, **settings), points)
     assert greedy_gap(trained(tmp_path, "fullyconnected", 3000, **settings), points) < 0.5 * untrained
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fullyconnected", "convolution"])
+def test_shortest_tour_of_a_fixed_graph_is_learned_from_visits_alone(kind: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "problem__num_cities": 5, "problem__reward": "one_minus_edge", **VARIANTS[f"{kind} on visits"],
+        "network__action_input": "one_hot", "selfplay__groups_in_parallel": 4, "selfplay__group_size": 16,
+        "replay__capacity_groups": 64, "replay__min_groups": 8, "learner__batch_groups": 4, "learner__augment": False,
+        "learner__unroll_steps": 4, "search__num_simulations": 8,
+    }  # fmt: skip
+    settings.pop("network__kind")
+    run = trained(tmp_path, VARIANTS[f"{kind} on visits"]["network__kind"], 500, **settings)
+    graph = generators.fixed_graph("uniform", run.config.run.seed, 5, 3)[None]
+    assert greedy_gap(run, graph) == pytest.approx(0.0, abs=1e-6)

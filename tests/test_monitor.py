@@ -10,6 +10,7 @@ import pytest
 from process_helpers import TinyRun
 
 from tspmz.monitor import Monitor
+from tspmz.tensorboard import event_files, read_events
 from tspmz.warmup import compile_kernels
 
 
@@ -57,6 +58,34 @@ def test_last_line_says_how_it_went(evaluated: bool, tmp_path: Path, caplog: pyt
     assert ("gap 25.000 % greedy, 12.500 % best" in caplog.text) == evaluated
     assert ("not evaluated" in caplog.text) != evaluated
     assert list((tmp_path / "tensorboard" / "train").iterdir())
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_last_line_says_whether_the_optimum_was_found(
+    found: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tspmz")
+    run = TinyRun(tmp_path)
+    row = run.channels.stats.row("evaluator")
+    row.set("evaluations", 1)
+    row.set("optimum_found", found)
+    with Monitor(run.config, tmp_path, run.channels) as monitor:
+        monitor.finish()
+    assert ("which is the optimal tour of the fixed graph" in caplog.text) == found
+
+
+def test_curves_of_the_reanalyzer_are_drawn_where_there_is_one(tmp_path: Path) -> None:
+    for name, fraction in (("with", 1.0), ("without", 0.0)):
+        folder = tmp_path / name
+        run = TinyRun(
+            folder, run__tensorboard=True, replay__policy_target="visit_counts", replay__reanalyze_fraction=fraction
+        )
+        with Monitor(run.config, folder, run.channels) as monitor:
+            monitor.finish()
+        (path,) = event_files(folder / "tensorboard" / "train")
+        tags = {value.tag for event in read_events(path) for value in event.summary.value}
+        wanted = {"throughput/reanalyzed_groups_per_second", "memory/reanalyzer_mib"}
+        assert wanted & tags == (wanted if fraction else set())
 
 
 def test_kernels_compile_alone() -> None:
