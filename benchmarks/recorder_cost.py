@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ class Rates(NamedTuple):
     recorder_share: float
 
 
-def measure(run: LiveRun, seconds: float, warm_seconds: float) -> Rates:
+def measure(run: LiveRun, warm_seconds: float) -> Rates:
     """Train to the end of the run's bound.
 
     Raises:
@@ -48,14 +49,15 @@ def measure(run: LiveRun, seconds: float, warm_seconds: float) -> Rates:
     """
     from tspmz.checkpoint import list_checkpoints, load_checkpoint
 
-    cpu = 0.0
+    looks: list[tuple[float, float]] = []  # (time, CPU seconds of the recorder) since it has loaded its libraries
     run.start()
     while not wait_for(lambda: run.ended, 1.0):
         try:
             times = psutil.Process(run.roles()["recorder"]).cpu_times()
-            cpu = times.user + times.system
+            looks.append((time.monotonic(), times.user + times.system))
         except (psutil.Error, KeyError):
             continue
+    share = (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0]) if len(looks) > 1 else 0.0
     if run.process.returncode != 0:
         raise click.ClickException(f"a run failed: {run.output_path.read_text(encoding='utf-8')[-1000:]}")
     states = [load_checkpoint(path) for path in list_checkpoints(run.directory / "checkpoints")]
@@ -65,7 +67,7 @@ def measure(run: LiveRun, seconds: float, warm_seconds: float) -> Rates:
     groups = last["limiter"]["inserted"] - first["limiter"]["inserted"]
     steps = last["learner"]["train_steps"] - first["learner"]["train_steps"]
     group_size = last["config"]["selfplay"]["group_size"]
-    return Rates(groups * group_size / span, steps / span, cpu / seconds)
+    return Rates(groups * group_size / span, steps / span, share)
 
 
 @click.command()
@@ -98,7 +100,7 @@ def main(
                     "replay.persist": persist,
                 }  # fmt: skip
                 run = LiveRun(place / f"{pair}-{persist}", settings)
-                found[persist].append(measure(run, seconds, warm_seconds))
+                found[persist].append(measure(run, warm_seconds))
                 shutil.rmtree(run.directory)
     finally:
         if run is not None:
