@@ -61,8 +61,10 @@ def measure(run: LiveRun, warm_seconds: float) -> Rates:
     if run.process.returncode != 0:
         raise click.ClickException(f"a run failed: {run.output_path.read_text(encoding='utf-8')[-1000:]}")
     states = [load_checkpoint(path) for path in list_checkpoints(run.directory / "checkpoints")]
-    first = next(state for state in states if state["elapsed_seconds"] >= warm_seconds)
-    last = states[-1]
+    warm = [state for state in states if state["elapsed_seconds"] >= warm_seconds]
+    if len(warm) < 2:
+        raise click.ClickException("fewer than two checkpoints after the warm-up: more --seconds are needed here")
+    first, last = warm[0], warm[-1]
     span = last["elapsed_seconds"] - first["elapsed_seconds"]
     groups = last["limiter"]["inserted"] - first["limiter"]["inserted"]
     steps = last["learner"]["train_steps"] - first["learner"]["train_steps"]
