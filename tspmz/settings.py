@@ -54,7 +54,7 @@ def replay_settings(config: Config) -> dict[str, Any]:
     """Arguments of `replay.buffer.ReplayBuffer`."""
     names = (
         "sampling", "priority_exponent", "importance_exponent", "policy_target", "advantage_temperature",
-        "advantage_weight_cap", "advantage_baseline", "td_steps", "reanalyze_fraction",
+        "advantage_weight_cap", "advantage_baseline", "rerooted_episodes", "td_steps", "reanalyze_fraction",
         "initial_priority", "position_sampling",
     )  # fmt: skip
     return {name: getattr(config.replay, name) for name in names} | {

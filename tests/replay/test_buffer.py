@@ -126,6 +126,21 @@ def test_worth_of_edges_changes_targets_but_neither_lengths_nor_advantages() -> 
     assert np.array_equal(shaped.policy_weights, plain.policy_weights)
 
 
+def test_walks_of_the_best_tour_take_the_place_of_the_worst_with_weight_1() -> None:
+    plain = filled(4, advantage_baseline=1.0)[1].sample(np.random.default_rng(0))
+    batch = filled(4, advantage_baseline=1.0, rerooted_episodes=1)[1].sample(np.random.default_rng(0))
+    assert np.array_equal(batch.group_ids, plain.group_ids)
+    assert np.array_equal(batch.lengths, plain.lengths)  # of what was played
+    rows = np.arange(8)
+    worst, best = plain.lengths.argmax(axis=1), plain.lengths.min(axis=1)
+    np.testing.assert_allclose(-batch.rewards[rows, worst].sum(axis=-1), best, rtol=1e-5)
+    np.testing.assert_allclose(-batch.value_targets[rows, worst, 0], best, rtol=1e-5)
+    assert (batch.policy_weights[rows, worst] == 1).all()
+    kept = np.arange(3) != worst[:, None]
+    assert np.array_equal(batch.policy_weights[kept], plain.policy_weights[kept])
+    assert np.array_equal(batch.tours[kept], plain.tours[kept])
+
+
 def test_batch_has_the_documented_types_and_shapes() -> None:
     _, buffer = filled(4, target="visit_counts")
     batch = buffer.sample(np.random.default_rng(0))

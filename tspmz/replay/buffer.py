@@ -12,6 +12,7 @@ from tspmz.replay.checks import valid_groups
 from tspmz.replay.fields import Records
 from tspmz.replay.positions import PositionPriorities
 from tspmz.replay.reanalyzed import NewerTargets
+from tspmz.replay.rerooting import reroot_best
 from tspmz.replay.ring import ReadStatus, Ring
 from tspmz.replay.sumtree import SMALLEST_PRIORITY, SumTree
 from tspmz.replay.targets import (
@@ -74,6 +75,8 @@ class ReplayBuffer:
         advantage_temperature: temperature of the policy weights (`advantage` only).
         advantage_weight_cap: largest policy weight (`advantage` only).
         advantage_baseline: share of a group's mean policy weight that is taken off (`advantage` only).
+        rerooted_episodes: worst episodes of a drawn group that become walks of its best tour (`advantage` only, and
+            Monte-Carlo values).
         td_steps: n of the value targets; 0 = Monte-Carlo.
         reanalyzed: where the reanalyzer writes newer targets; None = there is none.
         reanalyze_fraction: share of drawn groups that get them.
@@ -103,6 +106,7 @@ class ReplayBuffer:
         advantage_temperature: float = 0.02,
         advantage_weight_cap: float = 20.0,
         advantage_baseline: float = 0.0,
+        rerooted_episodes: int = 0,
         td_steps: int = 0,
         reanalyzed: Ring | None = None,
         reanalyze_fraction: float = 0.0,
@@ -124,6 +128,7 @@ class ReplayBuffer:
         self._advantage_temperature = advantage_temperature
         self._advantage_weight_cap = advantage_weight_cap
         self._advantage_baseline = advantage_baseline
+        self._rerooted_episodes = rerooted_episodes
         self._td_steps = td_steps
         self._newer = NewerTargets(reanalyzed, ring, reanalyze_fraction) if reanalyzed is not None else None
         self._edge_reward = edge_reward
@@ -248,9 +253,14 @@ class ReplayBuffer:
 
     def _batch(self, slots: Int64, probabilities: Float64, size: int, rng: np.random.Generator) -> Batch:
         records = self._records
+        coordinates = np.array(records["coordinates"])
         tours = records["tours"].astype(np.int64)
-        stored = np.ascontiguousarray(records["rewards"])
-        rewards = shaped_rewards(stored, self._edge_reward)
+        played = np.ascontiguousarray(records["rewards"])
+        policy_weights, learned = self._policy_weights(played), played
+        if self._rerooted_episodes:
+            tours, learned, walks = reroot_best(coordinates, tours, played, self._rerooted_episodes, rng)
+            policy_weights[walks] = 1.0
+        rewards = shaped_rewards(learned, self._edge_reward)
         of_groups = importance_weights(probabilities, size, self._importance_exponent)
         positions: Int64 | None = None
         position_weights: Float32 | None = None
@@ -258,14 +268,14 @@ class ReplayBuffer:
             positions, weights = self._position_priorities.sample(rng, slots)
             position_weights = (weights / (of_groups[:, None] * weights).max()).astype(np.float32)
         return Batch(
-            coordinates=np.array(records["coordinates"]),
+            coordinates=coordinates,
             tours=tours,
             rewards=np.array(rewards),
             prior_log_probs=np.array(records["prior_log_probs"]),
             value_targets=value_targets(rewards, records["root_values"], self._td_steps, self._discount),
             policy_targets=policy_targets(records[self._stored_target], tours) if self._stored_target else None,
-            policy_weights=self._policy_weights(stored),
-            lengths=-stored.sum(axis=-1),
+            policy_weights=policy_weights,
+            lengths=-played.sum(axis=-1),
             importance_weights=of_groups,
             positions=positions,
             position_weights=position_weights,
