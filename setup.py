@@ -31,7 +31,7 @@ setup(
         "numpy>=1.26",
         "rich>=13.0",
         "tensorboardX>=2.6",
-        "torch>=2.6",  # older releases can run code from a weights file even with weights_only=True
+        "torch>=2.10",  # before 2.6 and 2.10, files could run code or damage memory even with weights_only=True
     ],
     entry_points={"gymnasium.envs": ["__root__ = tspmz.tsp.gym_env:register"]},
     extras_require={

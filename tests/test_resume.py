@@ -130,7 +130,9 @@ def test_f28_groups_of_all_actors_come_back_and_follow_each_other(tmp_path: Path
         loop.save()
     assert window == [[], [0] * 4, [0] * 6 + [1] * 4 + [2] * 4]
     sources = [GroupSource(**group_settings(tiny_config(), actor)) for actor in range(3)]
-    origin = Origin(directory.run_id, config_hash(tiny_config()), 0, lambda a, number: sources[a].instance(number))
+    origin = Origin(
+        directory.run_id, config_hash(tiny_config()), None, 0, lambda actor, number: sources[actor].instance(number)
+    )
     groups = load_segments(path / "replay", directory.run_id, config_hash(tiny_config()), 100).groups
     assert {actor: len(stored) for actor, stored in groups.items()} == {0: 14, 1: 8, 2: 8}
     assert prefix_problems(groups, {0: 14, 1: 8, 2: 8}, origin) == []

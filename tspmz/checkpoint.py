@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def load_checkpoint(path: Path, files: FileSystem | None = None) -> dict[str, An
         CheckpointError: no such file, damaged, not a checkpoint, or from a newer version.
     """
     data = _payload(path, files or FileSystem())
+    _check_archive(path, data)
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for what is not a plain archive of tensors
@@ -141,12 +143,25 @@ def tidy(directory: Path, newest_good: Path, files: FileSystem | None = None) ->
     remove_temporaries(files, directory)
 
 
+def _check_archive(path: Path, data: bytes) -> None:
+    """An archive of torch.save holds its parts unpacked: one that says otherwise is refused before memory is taken."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = archive.infolist()
+    except Exception as error:  # zipfile raises many types for what is not an archive
+        raise CheckpointError(f"{path}: refused, holds more than tensors and plain values ({error})") from None
+    packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+    if packed or sum(part.file_size for part in parts) > len(data):
+        raise CheckpointError(f"{path}: refused, its parts unpack to more than its {len(data):,} bytes")
+
+
 def _payload(path: Path, files: FileSystem) -> bytes:
     """The verified bytes behind magic and digest."""
     try:
         content = files.read(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (OSError, MemoryError) as error:
+        reason = (error.strerror or error) if isinstance(error, OSError) else "larger than the memory"
+        raise CheckpointError(f"{path}: cannot be read: {reason}") from None
     if not content.startswith(_MAGIC):
         raise CheckpointError(f"{path}: not a checkpoint of tspmz")
     start = len(_MAGIC) + _DIGEST_BYTES

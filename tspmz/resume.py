@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tspmz.channels import Channels, slots_per_actor, window_per_actor
+from tspmz.channels import Channels, slots_per_actor, stored_fields, window_per_actor
 from tspmz.checkpoint import CheckpointError, list_checkpoints, load_checkpoint, load_latest, tidy
 from tspmz.config import Config
 from tspmz.config_files import config_hash
@@ -83,7 +83,9 @@ def _read_back(
     tidy(run.path / CHECKPOINTS, path, files)
     # serial mode needs the window as it was at the checkpoint, which what was sealed later must not push out
     keep = sys.maxsize if config.run.mode == "serial" else slots_per_actor(config)
-    return state, path, load_segments(run.path / REPLAY, run.run_id, config_hash(config), keep, files)
+    return state, path, load_segments(
+        run.path / REPLAY, run.run_id, config_hash(config), keep, files, stored_fields(config)
+    )
 
 
 def needed_group_ids(run_dir: Path, config: Config, entries: Iterable[SegmentInfo]) -> dict[int, int]:

@@ -14,10 +14,10 @@ import pytest
 
 from tspmz.cli.command import run_command
 from tspmz.cli.train import train
-from tspmz.config import Config
-from tspmz.config_files import build_config
+from tspmz.config import Config, settings
+from tspmz.config_files import build_config, flat_values
 from tspmz.errors import RunError, TspmzError
-from tspmz.rundir import RunDirectory
+from tspmz.rundir import RunDirectory, read_config
 from tspmz.shared import SharedMemoryError
 
 Run = Callable[..., int]
@@ -209,6 +209,75 @@ def test_resume_refuses_what_cannot_change_with_a_table(
     for piece in ("problem.num_cities", "30", "20", "network.num_layers", "3", "4", "2 settings cannot change"):
         assert piece in text
     assert runner.calls == []
+
+
+def other_value(value: object) -> str:
+    """Some text that a setting takes for another value of its type."""
+    if isinstance(value, bool):
+        return str(not value)
+    if isinstance(value, int | float):
+        return str(value + 1)
+    return f"{value}x"
+
+
+def test_f27_every_setting_either_refuses_to_change_or_may(
+    runner: FakeRunner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it is fixed decides; what a free one may become is for the rules of the settings to say."""
+    values = flat_values(read_config(stored_run(Path("old"))))
+    fixed = {key for key, field in settings().items() if field.metadata["fixed"]}
+    assert {"problem.num_cities", "network.support_size", "run.seed", "selfplay.group_size"} <= fixed
+    assert not {"learner.learning_rate", "selfplay.num_actors", "search.num_simulations", "run.minutes"} & fixed
+    for key, value in values.items():
+        code = code_of("--resume", "old", "--set", f"{key}={other_value(value)}")
+        text = capsys.readouterr().err
+        assert ("1 setting cannot change when a run is resumed" in text) == (key in fixed), key
+        assert key in text
+        assert code == 2 if key in fixed else code in (0, 2)
+    assert all(run_dir == Path("old") for _, run_dir, _ in runner.calls)
+
+
+def _config_text(value: str) -> bytes:
+    return b'{"run_id": "x", "config": {"search": {"discount": ' + value.encode() + b"}}}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00", b'{"a":' * 100_000, b"[" * 100_000, b'{"config": ' + b"[" * 900 + b"]" * 900 + b"}",
+        _config_text("NaN"), _config_text("Infinity"), _config_text("1e999"), _config_text("9" * 5000),
+        _config_text("[" * 500 + "]" * 500), _config_text('{"__class__": "os.system"}'),
+        b'{"config": {"search": {"!!python/object/apply:os.system": 1}}}', b" " * 2**21,
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_malicious_config_is_one_line_each(
+    content: bytes, runner: FakeRunner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (stored_run(Path("old")) / "config.json").write_bytes(content)
+    assert code_of("--resume", "old") == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    assert len(text) < 1000
+    assert runner.calls == []
+
+
+def test_config_that_is_a_link_or_a_pipe_is_not_read(runner: FakeRunner, capsys: pytest.CaptureFixture[str]) -> None:
+    path = stored_run(Path("old")) / "config.json"
+    path.rename("elsewhere.json")
+    path.symlink_to(Path("elsewhere.json").absolute())
+    assert code_of("--resume", "old") == 2
+    assert "symbolic link" in capsys.readouterr().err
+    path.unlink()
+    os.mkfifo(path)
+    assert code_of("--resume", "old") == 2
+    assert "nothing to resume" in capsys.readouterr().err
+
+
+def test_deep_toml_file_is_one_line(runner: FakeRunner, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("deep.toml").write_text("a = " + "[" * 100_000)
+    assert code_of("--config", "deep.toml") == 2
+    assert "error: deep.toml: not a TOML file" in capsys.readouterr().err
 
 
 def test_resume_without_a_run_is_refused(runner: FakeRunner, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,10 @@ CONFIG = tiny_config(
     replay__capacity_groups=4, replay__min_groups=1,
 )  # fmt: skip
 SOURCES = [GroupSource(**group_settings(CONFIG, actor)) for actor in range(ACTORS)]
-ORIGIN = Origin(RUN_ID, config_hash(CONFIG), CONFIG.run.seed, lambda actor, number: SOURCES[actor].instance(number))
+ORIGIN = Origin(
+    RUN_ID, config_hash(CONFIG), stored_fields(CONFIG), CONFIG.run.seed,
+    lambda actor, number: SOURCES[actor].instance(number),
+)  # fmt: skip
 
 
 def played(actor: int, group_id: int) -> Group:

@@ -39,3 +39,7 @@ def same_group(first: Group, second: Group, ignore: tuple[str, ...] = ()) -> boo
     return all(
         np.array_equal(getattr(first, name), getattr(second, name)) for name in Group._fields if name not in ignore
     )
+
+
+RUN = "run"
+"""Identity of the run that the folders of the corruption tests belong to."""

@@ -190,6 +190,7 @@ def _origin(folder: Folder, instances: bool) -> Origin:
     """What the groups must come from, as far as the run beside the folder says; a warning where it cannot."""
     from tspmz.config import ConfigError
     from tspmz.config_files import config_hash
+    from tspmz.replay.fields import fields_for
     from tspmz.replay.verify import ANY, Origin
     from tspmz.rundir import read_config, read_run_id
 
@@ -200,14 +201,16 @@ def _origin(folder: Folder, instances: bool) -> Origin:
     except (TspmzError, ConfigError) as error:
         click.echo(f"warning: {error}; the segments are checked without it", err=True)
         return ANY
+    specs = fields_for(config.problem.num_cities, config.selfplay.group_size, config.replay.policy_target)
     if not instances:
-        return Origin(run_id, config_hash(config), config.run.seed)
+        return Origin(run_id, config_hash(config), specs, config.run.seed)
     from tspmz.selfplay import GroupSource
     from tspmz.settings import group_settings
 
     return Origin(
         run_id,
         config_hash(config),
+        specs,
         config.run.seed,
         lambda actor, group_id: GroupSource(**group_settings(config, actor)).instance(group_id),
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tspmz.replay.fields import load_group
+from tspmz.replay.fields import FieldSpec, load_group
 from tspmz.replay.files import FileSystem, IrregularFileError, remove_temporaries, write_all
 from tspmz.replay.manifest import MANIFEST_NAME, Manifest
 from tspmz.replay.reading import Segment, read_segment
@@ -50,7 +51,12 @@ class Candidate(NamedTuple):
 
 
 def load_segments(
-    directory: Path, run_id: str, config_hash: str, keep: int, files: FileSystem | None = None
+    directory: Path,
+    run_id: str,
+    config_hash: str,
+    keep: int,
+    files: FileSystem | None = None,
+    fields: Sequence[FieldSpec] | None = None,
 ) -> LoadReport:
     """Verify a replay folder, repair it, and return the newest groups of each actor.
 
@@ -68,6 +74,7 @@ def load_segments(
         config_hash: the hash of fixed settings it must have.
         keep: newest groups returned per actor; all segments are verified whatever it says.
         files: the file operations.
+        fields: what its segments must store, from `fields.fields_for`; None = anything.
 
     Raises:
         NewerSchemaError: something was written by a newer version; nothing was touched.
@@ -76,7 +83,7 @@ def load_segments(
     files = files or FileSystem()
     listed, notes, bad_manifest = _listed_segments(directory, run_id, files)
     candidates, leftovers = find_candidates(directory, listed, files)
-    loader = _Loader(directory, run_id, config_hash, keep, files)
+    loader = _Loader(directory, Demands(run_id, config_hash, fields), keep, files)
     for actor in sorted(candidates):
         loader.read_actor(actor, candidates[actor])
     notes += loader.notes
@@ -108,7 +115,7 @@ def _listed_segments(directory: Path, run_id: str, files: FileSystem) -> tuple[l
         return [], [], ""
     except NewerSchemaError:
         raise
-    except SegmentError as error:
+    except (SegmentError, IrregularFileError) as error:
         return [], [], f"{error}: rebuilt from the segments"
     if manifest.run_id != run_id:
         return [], [], f"of run {manifest.run_id!r}, not {run_id!r}"
@@ -139,13 +146,26 @@ def find_candidates(
     return candidates, leftovers
 
 
+class Demands(NamedTuple):
+    """What a segment must be; None = anything.
+
+    Attributes:
+        run_id: the run that wrote it.
+        config_hash: hash of that run's fixed settings.
+        fields: what it stores.
+    """
+
+    run_id: str | None = None
+    config_hash: str | None = None
+    fields: Sequence[FieldSpec] | None = None
+
+
 class _Loader:
     """Verifies the segments of one actor after the other and keeps what came of it."""
 
-    def __init__(self, directory: Path, run_id: str, config_hash: str, keep: int, files: FileSystem) -> None:
+    def __init__(self, directory: Path, demands: Demands, keep: int, files: FileSystem) -> None:
         self._directory = directory
-        self._run_id = run_id
-        self._config_hash = config_hash
+        self._demands = demands
         self._keep = keep
         self._files = files
         self.groups: dict[int, list[Group]] = {}
@@ -161,9 +181,7 @@ class _Loader:
             try:
                 if candidate.first_group_id < expected:
                     raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
-                info, segment = verify_segment(
-                    self._directory, candidate, self._run_id, self._config_hash, self._files
-                )
+                info, segment = verify_segment(self._directory, candidate, self._demands, self._files)
                 if not follows(candidate, segment, expected):
                     raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
             except NewerSchemaError as error:
@@ -202,7 +220,7 @@ def follows(candidate: Candidate, segment: Segment, expected: int) -> bool:
 
 
 def verify_segment(
-    directory: Path, candidate: Candidate, run_id: str | None, config_hash: str | None, files: FileSystem
+    directory: Path, candidate: Candidate, demands: Demands, files: FileSystem
 ) -> tuple[SegmentInfo, Segment]:
     """The segment behind a candidate, all of it checked.
 
@@ -219,7 +237,7 @@ def verify_segment(
             raise SegmentError(f"has {len(image)} bytes, the manifest says {candidate.info.size}")
         if digest != candidate.info.sha256:
             raise SegmentError("its SHA-256 is not that of the manifest")
-    segment = read_segment(image, run_id=run_id, config_hash=config_hash)
+    segment = read_segment(image, **demands._asdict())
     header = segment.header
     info = SegmentInfo(
         candidate.name, len(image), digest, header.actor, header.first_group_id, header.last_group_id

@@ -132,6 +132,8 @@ def parse_manifest(content: bytes) -> tuple[str, list[SegmentInfo]]:
             f"{MANIFEST_NAME} has schema version {tree['schema_version']}, newer than {MANIFEST_SCHEMA_VERSION}, the "
             f"one this program reads: update tspmz"
         )
+    if tree["schema_version"] < 1:
+        raise SegmentError(f"{MANIFEST_NAME} has schema version {tree['schema_version']}, which there never was")
     entries = tree.get("entries")
     if not isinstance(tree.get("run_id"), str) or not isinstance(entries, list):
         raise SegmentError(f"{MANIFEST_NAME} has no run id or no entries")

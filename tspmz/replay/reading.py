@@ -21,12 +21,14 @@ from tspmz.replay.segments import (
     attribute_names,
     content_digest,
 )
+from tspmz.shared import available_memory
 from tspmz.types import Bool
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 # deflate cannot pack more than 1032 to 1: a file that claims more was not written by it
 _MAX_DEFLATE_RATIO = 1032
+_SUSPICIOUS_RATIO = 4
 _LONGEST_TEXT = 4096
 _CHECKED = (h5py.h5z.FILTER_FLETCHER32,)
 _PACKED = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32)
@@ -50,7 +52,13 @@ class Segment(NamedTuple):
     schema_version: int
 
 
-def read_segment(image: bytes, *, run_id: str | None = None, config_hash: str | None = None) -> Segment:
+def read_segment(
+    image: bytes,
+    *,
+    run_id: str | None = None,
+    config_hash: str | None = None,
+    fields: Sequence[FieldSpec] | None = None,
+) -> Segment:
     """Verify the bytes of a segment and take its records out.
 
     Shapes are checked against the header, and the header against the number of bytes, before memory is taken. Links
@@ -60,6 +68,7 @@ def read_segment(image: bytes, *, run_id: str | None = None, config_hash: str | 
         image: the file's bytes.
         run_id: the run it must be of; None = any.
         config_hash: the hash it must have; None = any.
+        fields: what it must store, from `fields.fields_for`; None = anything.
 
     Raises:
         ForeignFileError: not a segment.
@@ -69,10 +78,19 @@ def read_segment(image: bytes, *, run_id: str | None = None, config_hash: str | 
     if not image.startswith(HDF5_SIGNATURE):
         raise ForeignFileError("not a tspmz replay file (no HDF5 signature)")
     try:
-        with h5py.File(h5py.h5f.open_file_image(image)) as file:
+        identifier = h5py.h5f.open_file_image(image)
+        if not identifier.valid:
+            raise SegmentError("HDF5 cannot open it")
+        with h5py.File(identifier) as file:
             header, version = _read_header(file)
             specs = _check_identity(header, run_id, config_hash, len(image))
+            if fields is not None and record_dtype(fields) != record_dtype(specs):
+                raise SegmentError(
+                    f"holds groups of {header.group_size} episodes on {header.num_cities} cities for "
+                    f"{header.policy_target}: not what this run stores"
+                )
             _check_layout(file, header, specs, len(image))
+            _check_memory(header, specs, len(image))
             records = np.zeros(header.num_groups, record_dtype(specs))
             for spec in specs:
                 records[spec.name] = file[spec.name][...]
@@ -177,6 +195,14 @@ def _check_layout(file: h5py.File, header: SegmentHeader, specs: Sequence[FieldS
         chunk_bytes = spec.dtype.itemsize * int(np.prod(dataset.chunks, dtype=np.int64))
         if chunk_bytes > max(2 * CHUNK_BYTES, image_bytes * _MAX_DEFLATE_RATIO):
             raise SegmentError(f"{spec.name} has chunks of {chunk_bytes} bytes")
+
+
+def _check_memory(header: SegmentHeader, specs: Sequence[FieldSpec], image_bytes: int) -> None:
+    """A small file that unpacks to more than there is memory is no segment that this machine has written."""
+    needed = header.num_groups * record_dtype(specs).itemsize
+    available = available_memory()
+    if needed > _SUSPICIOUS_RATIO * image_bytes and available is not None and needed > available:
+        raise SegmentError(f"unpacks from {image_bytes:,} to {needed:,} bytes, more than the machine has free")
 
 
 def _check_content(header: SegmentHeader, records: Records, specs: Sequence[FieldSpec], version: int) -> None:

@@ -7,16 +7,16 @@ verify`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from tspmz.replay.checks import is_permutation, rewards_add_up
-from tspmz.replay.fields import load_group
+from tspmz.replay.fields import FieldSpec, load_group
 from tspmz.replay.files import FileSystem
-from tspmz.replay.loading import Candidate, find_candidates, follows, verify_segment
+from tspmz.replay.loading import Candidate, Demands, find_candidates, follows, verify_segment
 from tspmz.replay.manifest import MANIFEST_NAME, Manifest
 from tspmz.replay.reading import Segment
 from tspmz.replay.segments import SEGMENT_NAME, SegmentError, SegmentInfo
@@ -29,6 +29,7 @@ class Origin(NamedTuple):
     Attributes:
         run_id: the run; empty = the one that the manifest names.
         config_hash: hash of its fixed settings; None = any.
+        fields: what its segments store, from `fields.fields_for`; None = anything.
         seed: the run's seed; None = any.
         instance: coordinates `[N, 2]` and starts `[G]` that an actor's number and a group's number make; None leaves
             them unchecked.
@@ -36,6 +37,7 @@ class Origin(NamedTuple):
 
     run_id: str = ""
     config_hash: str | None = None
+    fields: Sequence[FieldSpec] | None = None
     seed: int | None = None
     instance: Callable[[int, int], tuple[Float32, Int64]] | None = None
 
@@ -104,11 +106,12 @@ def _manifest(directory: Path, run_id: str, files: FileSystem) -> tuple[list[Seg
 
 
 def _scan_actor(directory: Path, candidates: list[Candidate], origin: Origin, files: FileSystem) -> Iterator[Scanned]:
+    demands = Demands(origin.run_id or None, origin.config_hash, origin.fields)
     expected = candidates[0].first_group_id
     for candidate in candidates:
         listed = candidate.info is not None
         try:
-            info, segment = verify_segment(directory, candidate, origin.run_id or None, origin.config_hash, files)
+            info, segment = verify_segment(directory, candidate, demands, files)
         except FileNotFoundError:
             if _is_listed(directory, candidate.name, files):
                 yield Scanned(candidate.name, listed, None, None, 0, "missing, though the manifest lists it")
