@@ -10,6 +10,7 @@ from faulty_files import FaultyFiles
 from process_helpers import TinyRun, tiny_channels, tiny_config
 
 from tspmz.actor import Actor
+from tspmz.agent import load_agent
 from tspmz.channels import Channels
 from tspmz.checkpoint import CheckpointError, checkpoint_path, list_checkpoints, save_checkpoint
 from tspmz.config import Config
@@ -184,8 +185,16 @@ def test_checkpoint_of_another_run_is_refused(stopped: Stopped) -> None:
 
 def test_checkpoint_that_lacks_what_a_run_needs_is_no_traceback(stopped: Stopped) -> None:
     save_checkpoint(stopped.path / "checkpoints", {"run_id": stopped.directory.run_id}, 9, 9)
-    with pytest.raises(RunError, match="no checkpoint of a run: it lacks learner, replay"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint of a run: config, learner, .* missing or wrong"):
         find_restored(stopped.reopened(), stopped.config, False)
+    with pytest.raises(CheckpointError, match="no checkpoint of a run"):
+        load_agent(stopped.path)
+    state = stopped.run.loop.state()
+    learner = {**state["learner"], "network": 3}
+    for wrong in ({"replay": {"actor": "x"}}, {"next_group_ids": ["1"]}, {"learner": learner}):
+        save_checkpoint(stopped.path / "checkpoints", {**state, **wrong}, 9, 9)
+        with pytest.raises(CheckpointError, match="missing or wrong"):
+            find_restored(stopped.directory, stopped.config, False)
     assert checkpoint_path(stopped.path / "checkpoints", 9).exists()
 
 

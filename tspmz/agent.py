@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tspmz.checkpoint import load_checkpoint, load_latest
+from tspmz.checkpoint import check_run_state, load_checkpoint, load_latest
 from tspmz.config import Config
 from tspmz.config_files import config_from_dict
 from tspmz.decode import Decoded, Decoding, LengthsOf, SearchFactory, decode
@@ -80,12 +80,13 @@ def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
         state, path, _ = load_latest(directory)
     else:
         state, path = load_checkpoint(place), place
+    check_run_state(state, path)
     config = config_from_dict(state["config"], str(path))
     chosen = learner_device(device)
     network = build_network(0, **network_settings(config))
     try:
         network.load_state_dict(state["learner"]["network"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: the weights do not fit the settings beside them: {error}") from None
     train_steps = int(state["learner"]["train_steps"])
     return Agent(network.to(chosen).eval(), config, train_steps, chosen, str(source))

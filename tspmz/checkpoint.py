@@ -19,6 +19,19 @@ SCHEMA_VERSION = 1
 _MAGIC = b"tspmz-checkpoint\n"
 _NAME = re.compile(r"checkpoint-(\d{10})\.pt")
 _DIGEST_BYTES = 32
+_RUN_PARTS: dict[str, type | tuple[type, ...]] = {
+    "run_id": str,
+    "config": dict,
+    "learner": dict,
+    "learner.network": dict,
+    "learner.train_steps": int,
+    "replay": dict,
+    "limiter": dict,
+    "weights_version": int,
+    "elapsed_seconds": (int, float),
+    "next_group_ids": list,
+    "groups_sealed": int,
+}
 
 
 class CheckpointError(TspmzError):
@@ -106,6 +119,24 @@ def load_checkpoint(path: Path, files: FileSystem | None = None) -> dict[str, An
             f"update tspmz"
         )
     return state
+
+
+def check_run_state(state: dict[str, Any], path: Path) -> None:
+    """Refuse what is a checkpoint, but not of a run: every part must be there, and of its type.
+
+    Raises:
+        CheckpointError: names the parts that are missing or wrong.
+    """
+    learner = state.get("learner")
+    inner = {f"learner.{key}": part for key, part in learner.items()} if isinstance(learner, dict) else {}
+    parts = {**state, **inner}
+    wrong = [key for key, kind in _RUN_PARTS.items() if not isinstance(parts.get(key), kind)]
+    if not wrong and not all(isinstance(array, torch.Tensor) for array in state["replay"].values()):
+        wrong.append("replay")
+    if not wrong and not all(isinstance(number, int) for number in state["next_group_ids"]):
+        wrong.append("next_group_ids")
+    if wrong:
+        raise CheckpointError(f"{path}: whole, but no checkpoint of a run: {', '.join(wrong)} missing or wrong")
 
 
 def load_latest(directory: Path, files: FileSystem | None = None) -> tuple[dict[str, Any], Path, list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tspmz.channels import Channels, slots_per_actor, stored_fields, window_per_actor
-from tspmz.checkpoint import CheckpointError, list_checkpoints, load_checkpoint, load_latest, tidy
+from tspmz.checkpoint import CheckpointError, check_run_state, list_checkpoints, load_checkpoint, load_latest, tidy
 from tspmz.config import Config
 from tspmz.config_files import config_hash
 from tspmz.errors import RunError
@@ -20,11 +20,6 @@ from tspmz.replay.segments import NewerSchemaError, SegmentInfo
 from tspmz.rundir import CHECKPOINTS, REPLAY, RunDirectory
 
 _LOG = logging.getLogger(__name__)
-
-RESUME_KEYS = (
-    "run_id", "learner", "replay", "limiter", "weights_version", "elapsed_seconds", "next_group_ids", "groups_sealed",
-)  # fmt: skip
-"""What a checkpoint must hold to go on from."""
 
 
 class Restored(NamedTuple):
@@ -75,9 +70,7 @@ def _read_back(
     state, path, refused = load_latest(run.path / CHECKPOINTS, files)
     for line in refused:
         _LOG.warning("resume: %s; falling back to an older checkpoint", line)
-    missing = [key for key in RESUME_KEYS if key not in state]
-    if missing:
-        raise RunError(f"{path}: whole, but no checkpoint of a run: it lacks {', '.join(missing)}")
+    check_run_state(state, path)
     if state["run_id"] != run.run_id:
         raise RunError(f"{path}: of another run ({state['run_id']}, not {run.run_id})")
     tidy(run.path / CHECKPOINTS, path, files)

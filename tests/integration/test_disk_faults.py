@@ -117,7 +117,8 @@ class Life:
 
     def save(self, step: int) -> None:
         state: dict[str, Any] = {
-            "run_id": RUN_ID, "learner": {"train_steps": step}, "replay": {}, "limiter": {}, "weights_version": 0,
+            "run_id": RUN_ID, "config": {}, "learner": {"network": {}, "train_steps": step}, "replay": {},
+            "limiter": {}, "weights_version": 0,
             "elapsed_seconds": 0.0, "next_group_ids": self._next, "groups_sealed": sum(self.sealed.values()),
         }  # fmt: skip
         with contextlib.suppress(CheckpointError, OSError):
