@@ -47,6 +47,8 @@ def decodings(num_cities: int, simulations: int) -> Iterator[tuple[str, Decoding
     for count in (simulations, 8 * simulations):
         yield f"tspmz, search, {count} simulations, one start", Decoding("search", count)
     yield f"tspmz, search, {simulations} simulations, {num_cities} starts", Decoding("search", simulations, None)
+    true_rules = Decoding("search", 8 * simulations, dynamics="true")
+    yield f"tspmz, search with the true rules, {8 * simulations} simulations, one start", true_rules
 
 
 def measure(coordinates: Float32, agent: Agent | None, limited: int, limit: float) -> Iterator[Row]:

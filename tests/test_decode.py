@@ -166,10 +166,26 @@ def test_small_batches_give_the_same_tours(factory: Any, batch_bytes: int, monke
 def test_searched_tours_are_permutations_and_repeatable() -> None:
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
     starts = np.tile(np.arange(2), (INSTANCES, 1))
-    found = [searched_tours(network, make_search(2 * INSTANCES, N), points, starts) for _ in range(2)]
+    found = [searched_tours(network, make_search, points, starts) for _ in range(2)]
     assert is_permutation(found[0]).all()
     assert np.array_equal(found[0][:, :, 0], starts)
     assert np.array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("max_episodes", [1, 2, 3, 5, 9, 1000])
+def test_parts_that_are_searched_apart_give_the_same_tours(max_episodes: int) -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    starts = np.tile(np.arange(3), (INSTANCES, 1))
+    sizes: list[int] = []
+
+    def make(batch_size: int, num_cities: int) -> BatchedSearch:
+        sizes.append(batch_size)
+        return make_search(batch_size, num_cities)
+
+    found = searched_tours(network, make, points, starts, max_episodes=max_episodes)
+    assert max(sizes) <= max_episodes
+    assert sum(sizes) == 3 * INSTANCES
+    assert np.array_equal(found, searched_tours(network, make_search, points, starts))
 
 
 @pytest.mark.parametrize(

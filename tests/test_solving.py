@@ -57,6 +57,13 @@ def test_every_start_of_every_symmetry_is_tried_once(agent: Agent, points: np.nd
     assert searched.history[-1].simulations == 8 * N * (N - 2) * 3  # one tree per move, but the last two are forced
 
 
+def test_true_rules_find_the_best_tour_of_few_cities(agent: Agent, points: np.ndarray) -> None:
+    """Untrained, but every tour that a search comes across counts, and 720 tours are soon seen."""
+    found = solve(points, agent, decode="search", simulations=200, dynamics="true")
+    assert found.length == pytest.approx(solve_exact(points[None])[1][0], rel=1e-5)
+    assert found.length == pytest.approx(tour_length(points, found.tour), rel=1e-5)
+
+
 def test_chunks_of_starts_give_the_tours_of_all_at_once(
     agent: Agent, points: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

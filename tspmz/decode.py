@@ -127,12 +127,35 @@ def _choose(rollout: Rollout, uniforms: torch.Tensor | None) -> torch.Tensor:
 
 
 def searched_tours(
-    network: Network, search: BatchedSearch, coordinates: Float32, starts: Int64, device: torch.device | str = "cpu"
+    network: Network,
+    make_search: SearchFactory,
+    coordinates: Float32,
+    starts: Int64,
+    device: torch.device | str = "cpu",
+    max_episodes: int = 2**62,
 ) -> Int64:
-    """Tours `[I, G, N]` that take the searched move, without noise; `search` is of batch size I * G."""
-    model = SearchModel(network, search.num_simulations + 1, device)
+    """Tours `[I, G, N]` that take the searched move, without noise.
+
+    Args:
+        network: in evaluation mode, on `device`.
+        make_search: makes the search of each part.
+        coordinates: `[I, N, 2]` float32 in the unit square.
+        starts: `[I, G]` int64.
+        device: where the network runs.
+        max_episodes: played at a time, at least 1: whole instances, or a part of one's.
+    """
+    num_instances, num_starts = starts.shape
+    found = np.empty((num_instances, num_starts, coordinates.shape[1]), np.int64)
     rng = np.random.default_rng(0)  # never drawn from: no noise, temperature 0
-    return play(model, search, coordinates, starts, rng, temperature=0.0, noise=False).tours
+    rows, columns = max(1, max_episodes // num_starts), min(num_starts, max_episodes)
+    for i in range(0, num_instances, rows):
+        for g in range(0, num_starts, columns):
+            part = np.s_[i : i + rows, g : g + columns]
+            search = make_search(starts[part].size, coordinates.shape[1])
+            model = SearchModel(network, search.num_simulations + 1, device)
+            played = play(model, search, coordinates[part[0]], starts[part], rng, temperature=0.0, noise=False)
+            found[part] = played.tours
+    return found
 
 
 def decode(
@@ -187,7 +210,8 @@ def decode(
             found = planned.tours
         elif searching:
             assert make_search is not None
-            found = searched_tours(network, make_search(starts.size, num_cities), seen, starts, device)
+            limit = max(1, batch_bytes // (4 * num_cities * per_city + tree_bytes))
+            found = searched_tours(network, make_search, seen, starts, device, limit)
         else:
             uniforms = _uniforms(decoding, instances, episodes, num_cities) if decoding.decode == "sample" else None
             found = policy_tours(network, seen, starts, device, uniforms)
@@ -233,11 +257,14 @@ def _uniforms(decoding: Decoding, instances: slice, episodes: int, num_cities: i
 
 
 def _tree_bytes(network: Network, num_cities: int, decoding: Decoding, make_search: SearchFactory | None) -> int:
-    """Memory of a search tree with the embeddings of its nodes; `plan` sees to that of its trees itself."""
+    """Memory of an episode's search tree, of the embeddings of its nodes, and of what `play` writes down of it.
+
+    `plan` sees to that of its trees itself.
+    """
     if make_search is None or decoding.decode != "search" or decoding.true_rules:
         return 0
     search = make_search(1, num_cities)
-    return search.num_bytes + 4 * (search.num_simulations + 1) * network.embedding_dim
+    return search.num_bytes + 4 * (search.num_simulations + 1) * network.embedding_dim + 8 * num_cities**2
 
 
 def _batches(

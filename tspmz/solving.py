@@ -75,6 +75,7 @@ def solve(
     seconds: float | None = None,
     decode: str = "greedy",
     simulations: int | None = None,
+    dynamics: str = "learned",
     polish: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -94,6 +95,8 @@ def solve(
         seconds: limit; None = none.
         decode: `greedy`, `sample` or `search`: what follows the greedy tours.
         simulations: per move of the first searches; None = as trained.
+        dynamics: what `search` plans with: `learned`, or `true`: the rules of tours in the plane, where every tour
+            that a search comes across counts.
         polish: 2-opt and Or-opt on the best tour; no longer the agent's work alone.
         seed: of what `sample` draws.
         device: `auto`, `cpu` or `cuda`, for a source that is no agent.
@@ -114,7 +117,8 @@ def solve(
     started = time.monotonic()
     attempt = _Attempt(agent, one, started)
     limit = np.inf if seconds is None else started + seconds
-    for step in _rounds(decode, agent.simulations(Decoding("search", simulations)), seed, endless=seconds is not None):
+    search = Decoding("search", agent.simulations(Decoding("search", simulations)), None, dynamics=dynamics)
+    for step in _rounds(decode, search, seed, endless=seconds is not None):
         for progress in attempt.run(step):
             if on_progress is not None:
                 on_progress(progress)
@@ -132,7 +136,7 @@ def _one_instance(instance: NDArray[Any] | str | os.PathLike[str]) -> InstanceSe
     return one
 
 
-def _rounds(decode: str, simulations: int, seed: int, endless: bool) -> Iterator[_Round]:
+def _rounds(decode: str, search: Decoding, seed: int, endless: bool) -> Iterator[_Round]:
     images = range(symmetry.NUM_SYMMETRIES)
     yield from (_Round(Decoding(starts=None), image, "greedy") for image in images)
     turn = 0
@@ -142,8 +146,9 @@ def _rounds(decode: str, simulations: int, seed: int, endless: bool) -> Iterator
                 drawing = Decoding("sample", starts=None, seed=seed + turn * len(images) + image)
                 yield _Round(drawing, image, "sampled")
             else:
-                count = simulations * 2**turn
-                yield _Round(Decoding("search", count, None), image, f"search, {count:,} simulations")
+                count = (search.simulations or 1) * 2**turn
+                rules = "search with the true rules" if search.true_rules else "search"
+                yield _Round(search._replace(simulations=count), image, f"{rules}, {count:,} simulations")
         turn += 1
 
 

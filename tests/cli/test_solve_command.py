@@ -81,6 +81,7 @@ def test_array_of_one_instance_is_taken(capsys: pytest.CaptureFixture[str]) -> N
         (["run", "none.tsp"], "none.tsp: cannot be read"),
         (["run", "corners.tsp", "--plot", "a.gif"], "--plot a.gif: must end in .png or .svg"),
         (["run", "corners.tsp", "--out", "no/a.tour"], "the folder no does not exist"),
+        (["run", "corners.tsp", "--dynamics", "true"], "--dynamics true needs --decode search"),
         (["run", "corners.tsp", "--simulations", "9"], "--simulations needs --decode search"),
         (["run", "corners.tsp", "--seconds", "9", "--decode", "greedy"], "--seconds needs --decode sample or search"),
         (["run", "uniform:5:2:1"], "holds 2 instances, want one"),

@@ -42,19 +42,23 @@ PICTURES = (".png", ".svg")
     "--simulations", type=click.IntRange(min=1), metavar="S",
     help="Simulations per move of the first searches [default: those of the run].",
 )  # fmt: skip
+@click.option(
+    "--dynamics", type=click.Choice(["learned", "true"]), default="learned", show_default=True,
+    help="What --decode search plans with: the learned model, or the rules, where every tour come across counts.",
+)  # fmt: skip
 @click.option("--polish", is_flag=True, help="2-opt and Or-opt on the best tour: no longer the network's work alone.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what --decode sample draws.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def solve(
     source: Path, file: Path, out: Path | None, plot: Path | None, curve: Path | None, seconds: float | None,
-    decode: str | None, simulations: int | None, polish: bool, seed: int, device: str,
+    decode: str | None, simulations: int | None, dynamics: str, polish: bool, seed: int, device: str,
 ) -> int:  # fmt: skip
     """Find a short tour of the instance in FILE (.tsp, or .npy with coordinates [N, 2]) with the agent of a run.
 
     Ctrl-C ends it early, with the best tour so far.
     """
     decode = decode or ("greedy" if seconds is None else "sample")
-    _check(source, {"--out": out, "--plot": plot, "--curve": curve}, decode, simulations, seconds)
+    _check(source, {"--out": out, "--plot": plot, "--curve": curve}, decode, simulations, dynamics, seconds)
     from tspmz.agent import load_agent
     from tspmz.solving import solve as find
     from tspmz.tsp.instances import InstanceError, load_instances
@@ -69,8 +73,8 @@ def solve(
     reference = _published(instance)
     with _stop_on_interrupt() as stopped, _live_view(instance, reference, seconds) as show:
         solution = find(
-            instance, agent, seconds=seconds, decode=decode, simulations=simulations, polish=polish, seed=seed,
-            on_progress=show, should_stop=stopped,
+            instance, agent, seconds=seconds, decode=decode, simulations=simulations, dynamics=dynamics, polish=polish,
+            seed=seed,             on_progress=show, should_stop=stopped,
         )  # fmt: skip
         interrupted = stopped()
     _print_solution(instance, solution, reference)
@@ -79,7 +83,8 @@ def solve(
 
 
 def _check(
-    source: Path, files: dict[str, Path | None], decode: str, simulations: int | None, seconds: float | None
+    source: Path, files: dict[str, Path | None], decode: str, simulations: int | None, dynamics: str,
+    seconds: float | None,
 ) -> None:
     if not source.exists():
         raise UsageError(f"{source}: no such run folder or checkpoint")
@@ -90,6 +95,8 @@ def _check(
             raise UsageError(f"{option} {path}: must end in .png or .svg")
     if simulations is not None and decode != "search":
         raise UsageError(f"--simulations needs --decode search: {decode} runs none")
+    if dynamics != "learned" and decode != "search":
+        raise UsageError(f"--dynamics true needs --decode search: {decode} plans nothing")
     if seconds is not None and decode == "greedy":
         raise UsageError("--seconds needs --decode sample or search: the greedy tours are few and soon done")
 
