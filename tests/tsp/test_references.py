@@ -116,6 +116,14 @@ def test_unfit_arrays_are_refused(
         find_references(sets, str(tmp_path / "lengths.npy"))
 
 
+def test_what_the_exact_solver_cannot_do_is_one_line(tmp_path: Path) -> None:
+    rows = "".join(f"{i} {i} {i * i}\n" for i in range(1, 14))
+    (tmp_path / "a.tsp").write_text(f"DIMENSION: 13\nEDGE_WEIGHT_TYPE: EUC_2D\nNODE_COORD_SECTION\n{rows}")
+    for text in ("uniform:13:2:1", str(tmp_path / "a.tsp")):
+        with pytest.raises(UsageError, match=r"exact reference: 13 cities, want 2\.\.12"):
+            find_references(load_instance_sets([text]), "exact")
+
+
 @pytest.mark.parametrize("source", ["best", "no.npy"])
 def test_unknown_references_are_refused(source: str, sets: list[InstanceSet]) -> None:
     with pytest.raises(UsageError, match="must be lkh, exact, published, none"):

@@ -42,9 +42,9 @@ def find_references(sets: Sequence[InstanceSet], source: str) -> list[Reference 
         One per set; None for `none`.
 
     Raises:
-        UsageError: an unknown source, an instance without a published optimum, or a file that does not fit.
+        UsageError: an unknown source, instances that the solver cannot solve, one without a published optimum, or a
+            file that does not fit.
         ReferenceSolverError: the solver is missing or failed.
-        ValueError: instances that the solver cannot solve.
     """
     if source == "none":
         return [None] * len(sets)
@@ -68,9 +68,12 @@ def find_references(sets: Sequence[InstanceSet], source: str) -> list[Reference 
 
 
 def _solved(one: InstanceSet, source: ReferenceSource) -> Reference:
-    if one.problem is not None:
-        return solve_problem_reference(one.problem, source, default_cache_dir())
-    found = solve_reference(one.coordinates, source, default_cache_dir())
+    try:
+        if one.problem is not None:
+            return solve_problem_reference(one.problem, source, default_cache_dir())
+        found = solve_reference(one.coordinates, source, default_cache_dir())
+    except ValueError as error:
+        raise UsageError(f"{one.name}: {error}") from None
     return found._replace(lengths=found.lengths * one.scales)
 
 
