@@ -80,7 +80,8 @@ def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
         state, path, _ = load_latest(directory)
     else:
         state, path = load_checkpoint(place), place
-    check_run_state(state, path)
+    if "figures" not in state:  # the best model of a run (`best.py`) holds no more than weights and figures
+        check_run_state(state, path)
     config = config_from_dict(state["config"], str(path))
     chosen = learner_device(device)
     network = build_network(0, **network_settings(config))
