@@ -8,7 +8,7 @@ README = Path(__file__).with_name("README.md")
 
 EVAL = ["elkai>=2.0"]
 GYM = ["gymnasium>=1.0"]
-TEST = ["pytest>=8.0", "pytest-timeout>=2.2", "hypothesis>=6.100", "psutil>=5.9", *EVAL, *GYM]
+TEST = ["pytest>=8.0", "pytest-timeout>=2.2", "hypothesis>=6.100", "psutil>=5.9", "selenium>=4.15", *EVAL, *GYM]
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 
 setup(
@@ -21,11 +21,19 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["tspmz", "tspmz.*"]),
-    package_data={"tspmz": ["presets/*.toml"]},
-    scripts=["bin/tspmz", "bin/tspmz-train", "bin/tspmz-eval", "bin/tspmz-solve", "bin/tspmz-replay"],
+    package_data={
+        "tspmz": ["presets/*.toml"],
+        "tspmz.report": ["templates/*.j2"],
+        "tspmz.pretrained": ["*.pt", "*.json", "*.md"],
+    },
+    scripts=[
+        "bin/tspmz", "bin/tspmz-train", "bin/tspmz-eval", "bin/tspmz-solve", "bin/tspmz-replay",
+        "bin/tspmz-compare", "bin/tspmz-export",
+    ],
     install_requires=[
         "click>=8.1",
         "h5py>=3.10",
+        "jinja2>=3.1",
         "matplotlib>=3.8",
         "numba>=0.59",
         "numpy>=1.26",

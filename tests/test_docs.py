@@ -17,7 +17,9 @@ import pytest
 from process_helpers import TinyRun
 
 import tspmz
+from tspmz.cli.compare import compare
 from tspmz.cli.eval import evaluate
+from tspmz.cli.export import export
 from tspmz.cli.menu import menu
 from tspmz.cli.replay import replay
 from tspmz.cli.solve import solve
@@ -34,12 +36,13 @@ from tspmz.tsp.generators import uniform_instances
 from tspmz.types import Group
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 CURVE = re.compile(r"[a-z]+/[a-z_<>]+")
 PUBLIC = [name for name in tspmz.__all__ if name[0].islower()]
 COMMANDS: dict[str, click.Command] = {
     "tspmz": menu, "tspmz-train": train, "tspmz-eval": evaluate, "tspmz-solve": solve, "tspmz-replay": replay,
+    "tspmz-compare": compare, "tspmz-export": export,
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documentation is not beside the tests")
@@ -249,6 +252,7 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info = writer.seal([stored_group(0), stored_group(1)])
     Manifest(replay, "example").add(info)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return replay
 
 

@@ -16,9 +16,9 @@ ROOT = Path(next(iter(tspmz.__path__)))
 LEVELS = (
     ("errors",),
     ("config", "config_files", "types", "rng", "shared"),
-    ("weights", "stats", "display", "tensorboard", "control", "settings"),
+    ("weights", "stats", "display", "tensorboard", "control", "settings", "pretrained"),
     ("tsp", "search", "replay", "plots"),
-    ("process", "console", "children", "rundir", "checkpoint", "best", "channels"),
+    ("process", "console", "children", "rundir", "curves", "checkpoint", "best", "channels"),
     ("network",),
     ("loss", "learner", "selfplay"),
     ("rollback",),
@@ -26,6 +26,7 @@ LEVELS = (
         "decode", "planning", "games", "diagnostics", "pictures", "agent", "evaluation", "solving", "actor", "training",
         "reanalyzer", "recorder", "evaluator",
     ),
+    ("export", "comparison", "report"),
     ("warmup", "resume", "monitor", "serial", "runner"),
     ("muzero",),
     ("cli",),
@@ -110,7 +111,8 @@ def test_module_says_what_it_is(name: str) -> None:
 
 def test_help_needs_no_heavy_module() -> None:
     code = (
-        "import sys, tspmz.cli.train, tspmz.cli.eval, tspmz.cli.solve, tspmz.cli.replay\n"
+        "import sys, tspmz.cli.train, tspmz.cli.eval, tspmz.cli.solve, tspmz.cli.replay, tspmz.cli.compare\n"
+        "import tspmz.cli.export\n"
         "print(sorted({'torch', 'numpy', 'numba', 'h5py', 'rich', 'tensorboardX'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tspmz.agent import Agent as Agent
     from tspmz.agent import load_agent as load
+    from tspmz.agent import load_pretrained as load_pretrained
     from tspmz.evaluation import EvaluationResult as EvaluationResult
     from tspmz.evaluation import evaluate as evaluate
     from tspmz.muzero import MuZero as MuZero
@@ -22,12 +23,15 @@ _LAZY = {
     "MuZero": ("tspmz.muzero", "MuZero"),
     "evaluate": ("tspmz.evaluation", "evaluate"),
     "load": ("tspmz.agent", "load_agent"),
+    "load_pretrained": ("tspmz.agent", "load_pretrained"),
     "Solution": ("tspmz.solving", "Solution"),
     "solve": ("tspmz.solving", "solve"),
 }
 """Public name to where it is: loaded when first asked for, so that `import tspmz` stays light and free of torch."""
 
-__all__ = ["Agent", "EvaluationResult", "MuZero", "Solution", "__version__", "evaluate", "load", "solve"]
+__all__ = [
+    "Agent", "EvaluationResult", "MuZero", "Solution", "__version__", "evaluate", "load", "load_pretrained", "solve",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from tspmz.decode import Decoded, Decoding, LengthsOf, SearchFactory, decode
 from tspmz.errors import UsageError
 from tspmz.network.build import Network, build_network
 from tspmz.planning import UNGUIDED
+from tspmz.pretrained import find_agent, model_path
 from tspmz.rundir import CHECKPOINTS
 from tspmz.search import BatchedSearch
 from tspmz.settings import network_settings, search_settings
@@ -58,23 +59,24 @@ class Agent(NamedTuple):
 
 
 def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
-    """The agent of a run directory (its newest good checkpoint) or of a checkpoint file.
+    """The agent of a run directory (its newest good checkpoint), of a checkpoint file, or a pretrained one.
 
     Args:
-        source: run directory, or checkpoint file.
+        source: run directory, checkpoint file, or, where there is nothing of that name, the name of a pretrained
+            model.
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
         CheckpointError: nothing there that can be used.
         RunError: no such device.
-        UsageError: the weights do not fit the settings beside them.
+        UsageError: nothing there, or weights that do not fit the settings beside them.
 
     >>> import tspmz
     >>> agent = tspmz.load("runs/20-1", device="cpu")
     >>> agent.config.problem.num_cities
     20
     """
-    place = Path(source)
+    place = find_agent(Path(source))
     if place.is_dir():
         directory = place / CHECKPOINTS if (place / CHECKPOINTS).is_dir() else place
         state, path, _ = load_latest(directory)
@@ -91,6 +93,26 @@ def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
         raise UsageError(f"{path}: the weights do not fit the settings beside them: {error}") from None
     train_steps = int(state["learner"]["train_steps"])
     return Agent(network.to(chosen).eval(), config, train_steps, chosen, str(source))
+
+
+def load_pretrained(name: str, device: str = "auto") -> Agent:
+    """A model that comes with tspmz; its card is beside it, in `tspmz/pretrained`.
+
+    Args:
+        name: such as `tsp20`.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        UsageError: no such model.
+        RunError: no such device.
+
+    >>> import tspmz
+    >>> agent = tspmz.load_pretrained("tsp20", device="cpu")
+    >>> result = tspmz.evaluate(agent, "uniform:9:10:1234", starts=9, reference="exact")
+    >>> result.summary()["gap_mean"] < 0.05
+    True
+    """
+    return load_agent(model_path(name), device)._replace(source=name)
 
 
 def untrained_agent() -> Agent:

@@ -158,6 +158,7 @@ def write_config(path: Path, run_id: str, config: Config, files: FileSystem | No
         "schema_version": _SCHEMA_VERSION,
         "run_id": run_id,
         "versions": versions(),
+        "machine": machine(),
         "git": _git_commit(),
         "config": config.to_dict(),
     }
@@ -193,6 +194,31 @@ def read_run_id(path: Path, files: FileSystem | None = None) -> str:
     if not isinstance(run_id, str):
         raise UsageError(f"{path / CONFIG}: damaged: run_id is not a text")
     return run_id
+
+
+def read_started(path: Path) -> dict[str, Any]:
+    """What `config.json` says of how the run was started: machine, versions, git; empty where there is none."""
+    try:
+        tree = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: tree[key] for key in ("machine", "versions", "git") if key in tree} if isinstance(tree, dict) else {}
+
+
+def machine() -> str:
+    """Processor, cores that this process may use, and GPUs, in words."""
+    processor = platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+                break
+    gpus = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        with contextlib.suppress(OSError):
+            words = path.read_text(encoding="utf-8", errors="replace").partition("Model:")[2].splitlines()
+            gpus.append(words[0].strip() if words else "GPU")
+    return ", ".join([f"{len(os.sched_getaffinity(0))} cores of {processor}", *(gpus or ["no GPU"])])
 
 
 def versions() -> dict[str, str]:

@@ -191,7 +191,7 @@ def test_result_without_a_record_cannot_be_drawn(fake: FakeEvaluate, capsys: pyt
         (["run", "--instances", "x", "--starts", "some"], "neither a whole number of at least 1 nor 'all'"),
         (["run", "--instances", "x", "--csv", "no/out.csv"], "the folder no does not exist"),
         (["run", "--instances", "x", "--samples", "9"], "--samples needs --decode sample"),
-        (["--instances", "x"], "RUN_OR_CHECKPOINT is missing"),
+        (["--instances", "x"], "AGENT is missing"),
         (["run", "--instances", "x", "--dynamics", "true"], "--dynamics true needs --decode search"),
         (["run", "--instances", "x", "--backup", "max"], "--backup needs --decode search"),
         (["--instances", "x", "--prior", "uniform"], "--prior needs --decode search --dynamics true"),

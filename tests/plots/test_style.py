@@ -53,8 +53,8 @@ def test_equal_figures_give_equal_files():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.1234, "12.3 %"), (0.0237, "2.37 %"), (0.00046, "0.046 %"), (np.float64(0), "0.000 %")]
+    ("value", "text"), [(0.1234, "12.3 %"), (0.0237, "2.37 %"), (0.00046, "0.046 %"), (np.float64(-1e-9), "0 %")]
 )
 def test_percent_has_digits_by_size(value, text):
     assert percent(value) == text
-    assert percent(abs(value), sign=True) == "+" + text
+    assert percent(value, sign=True) == ("0 %" if text == "0 %" else "+" + text)

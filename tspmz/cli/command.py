@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
+from click.core import ParameterSource
 
 from tspmz.config import ConfigError
 from tspmz.errors import TspmzError
@@ -37,6 +39,31 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         _complain([str(error)])
         code = error.exit_code
     sys.exit(code)
+
+
+def command_line(context: click.Context, **shown: str) -> str:
+    """The call that a context belongs to, as one would type it: arguments, then the options that were given.
+
+    Args:
+        context: of the call.
+        shown: instead of the value of the parameter of that name.
+    """
+    words = [context.command.name or ""]
+    options: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = shown.get(name, context.params.get(name))
+        if isinstance(parameter, click.Argument):
+            words += [str(one) for one in value or ()] if parameter.nargs != 1 else [str(value)]
+        elif isinstance(parameter, click.Option) and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            given = (value or ()) if parameter.multiple else [value]
+            for one in given:
+                options += [parameter.opts[0]] if parameter.is_flag else [parameter.opts[0], _typed(one)]
+    return shlex.join(words + options)
+
+
+def _typed(value: object) -> str:
+    return "all" if value is None else str(value)
 
 
 def _complain(lines: Sequence[str]) -> None:

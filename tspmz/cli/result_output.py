@@ -72,8 +72,16 @@ def write_json(path: Path, result: EvaluationResult) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    plain = {key: _finite_or_none(value) for key, value in result.summary().items()}
-    _write(path, json.dumps(plain, indent=2) + "\n", "--json")
+    write_plain_json(path, result.summary())
+
+
+def write_plain_json(path: Path, content: dict[str, Any]) -> None:
+    """Write what `--json` asks for; numbers that are not finite become null.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    write_file(path, (json.dumps(_finite_or_none(content), indent=2) + "\n").encode(), "--json")
 
 
 def write_csv(path: Path, result: EvaluationResult) -> None:
@@ -87,7 +95,7 @@ def write_csv(path: Path, result: EvaluationResult) -> None:
     writer.writerow(CSV_COLUMNS)
     for one in result.instances:
         writer.writerow((one.name, one.num_cities, one.length, one.reference_length, one.gap, one.seconds))
-    _write(path, text.getvalue(), "--csv")
+    write_file(path, text.getvalue().encode(), "--csv")
 
 
 def write_record_plot(path: Path, result: EvaluationResult) -> None:
@@ -107,17 +115,26 @@ def write_record_plot(path: Path, result: EvaluationResult) -> None:
         best, played = best / references.mean() - 1.0, played / float(references.mean()) - 1.0
     label = f"{result.decoding.prior} prior, {result.decoding.chosen_leaf_values} values, {result.decoding.backup}"
     figure = draw_record([Curve(label, record.simulations, best, played)], gaps=references is not None)
-    _write(path, to_png(figure), "--record-plot")
+    write_file(path, to_png(figure), "--record-plot")
 
 
-def _write(path: Path, content: str | bytes, option: str) -> None:
+def write_file(path: Path, content: bytes, option: str) -> None:
+    """Write what an option asks for.
+
+    Raises:
+        UsageError: it cannot be written; names the option.
+    """
     try:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        path.write_bytes(content)
     except OSError as error:
         raise UsageError(f"{option} {path}: cannot be written: {error.strerror}") from None
 
 
 def _finite_or_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite_or_none(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite_or_none(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

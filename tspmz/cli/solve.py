@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tspmz.cli.command import INTERRUPTED, run_command
+from tspmz.cli.measuring import check_folders
 from tspmz.errors import UsageError
+from tspmz.pretrained import find_agent
 
 if TYPE_CHECKING:
     from tspmz.solving import Progress, Solution
@@ -21,7 +23,7 @@ PICTURES = (".png", ".svg")
 
 
 @click.command(name="tspmz-solve", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("source", metavar="RUN_OR_CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="AGENT", type=click.Path(path_type=Path))
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.tour", help="Write the tour as a TSPLIB file.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the tour (.png or .svg).")
@@ -53,7 +55,9 @@ def solve(
     source: Path, file: Path, out: Path | None, plot: Path | None, curve: Path | None, seconds: float | None,
     decode: str | None, simulations: int | None, dynamics: str, polish: bool, seed: int, device: str,
 ) -> int:  # fmt: skip
-    """Find a short tour of the instance in FILE (.tsp, or .npy with coordinates [N, 2]) with the agent of a run.
+    """Find a short tour of the instance in FILE (.tsp, or .npy with coordinates [N, 2]) with AGENT.
+
+    AGENT is a run folder, a checkpoint, or a pretrained model such as tsp20.
 
     Ctrl-C ends it early, with the best tour so far.
     """
@@ -86,11 +90,9 @@ def _check(
     source: Path, files: dict[str, Path | None], decode: str, simulations: int | None, dynamics: str,
     seconds: float | None,
 ) -> None:
-    if not source.exists():
-        raise UsageError(f"{source}: no such run folder or checkpoint")
+    find_agent(source)
+    check_folders(files)
     for option, path in files.items():
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{option} {path}: the folder {path.parent} does not exist")
         if path is not None and option != "--out" and path.suffix not in PICTURES:
             raise UsageError(f"{option} {path}: must end in .png or .svg")
     if simulations is not None and decode != "search":
@@ -194,32 +196,35 @@ def _write_files(
     instance: InstanceSet, solution: Solution, reference: int | None, out: Path | None, plot: Path | None,
     curve: Path | None,
 ) -> None:  # fmt: skip
+    from tspmz.cli.result_output import write_file
     from tspmz.tsp import tsplib
 
     if out is not None:
         name = instance.problem.name if instance.problem is not None else Path(instance.name).stem
         comment = f"length {solution.length:.10g}, found by tspmz: {solution.method}"
-        _write(out, tsplib.tour_text(name, solution.tour, comment).encode(), "--out")
+        write_file(out, tsplib.tour_text(name, solution.tour, comment).encode(), "--out")
     if plot is not None:
-        _write(plot, _tour_picture(instance, solution, plot.suffix), "--plot")
+        write_file(plot, _tour_picture(instance, solution, plot.suffix), "--plot")
     if curve is not None:
-        _write(curve, _curve_picture(solution, reference, curve.suffix), "--curve")
+        write_file(curve, _curve_picture(solution, reference, curve.suffix), "--curve")
 
 
 def _tour_picture(instance: InstanceSet, solution: Solution, suffix: str) -> bytes:
+    from tspmz.plots.style import picture_file
     from tspmz.plots.tours import draw_tours
     from tspmz.tsp import tsplib
 
     points = instance.coordinates[0] if instance.problem is None else tsplib.drawing(instance.problem)
     name = instance.problem.name if instance.problem is not None else Path(instance.name).stem
     title = f"{name}: {tsplib.format_length(solution.length)} ({solution.method})"
-    return _picture(draw_tours(points[None], solution.tour[None], [title]), suffix, title)
+    return picture_file(draw_tours(points[None], solution.tour[None], [title]), suffix, title)
 
 
 def _curve_picture(solution: Solution, reference: int | None, suffix: str) -> bytes:
     import numpy as np
 
     from tspmz.plots.best_length import draw_best_length
+    from tspmz.plots.style import picture_file
 
     history = solution.history
     polished = solution.length if "2-opt" in solution.method else None
@@ -227,20 +232,7 @@ def _curve_picture(solution: Solution, reference: int | None, suffix: str) -> by
         np.array([state.seconds for state in history]), np.array([state.simulations for state in history]),
         np.array([state.length for state in history]), reference, polished,
     )  # fmt: skip
-    return _picture(figure, suffix, "best length against seconds and simulations")
-
-
-def _picture(figure: Any, suffix: str, description: str) -> bytes:
-    from tspmz.plots.style import to_png, to_svg
-
-    return to_png(figure) if suffix == ".png" else to_svg(figure, "tspmz", description).encode()
-
-
-def _write(path: Path, data: bytes, option: str) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"{option} {path}: cannot be written: {error.strerror}") from None
+    return picture_file(figure, suffix, "best length against seconds and simulations")
 
 
 def main() -> None:

@@ -62,8 +62,13 @@ def legend(panel: Axes, **options: Any) -> None:
 
 
 def percent(value: float, sign: bool = False) -> str:
-    """A fraction as percent, with as many digits as its size asks for: 0.1234 -> `12.3 %`, 0.00046 -> `0.046 %`."""
+    """A fraction as percent, with as many digits as its size asks for: 0.1234 -> `12.3 %`, 0.00046 -> `0.046 %`.
+
+    What would read 0.000 is `0 %`, with `sign`, too.
+    """
     shown = 100 * value
+    if abs(shown) < 0.0005:
+        return "0 %"
     digits = 1 if abs(shown) >= 10 else 2 if abs(shown) >= 1 else 3
     return f"{shown:{'+' if sign else ''}.{digits}f} %"
 
@@ -91,6 +96,11 @@ def to_png(figure: Figure) -> bytes:
     out = io.BytesIO()
     FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
     return out.getvalue()
+
+
+def picture_file(figure: Figure, suffix: str, description: str) -> bytes:
+    """Content of a picture's file: PNG for the suffix `.png`, else SVG."""
+    return to_png(figure) if suffix == ".png" else to_svg(figure, "tspmz", description).encode()
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:

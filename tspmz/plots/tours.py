@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.plots.style import INK, PAPER, REFERENCE, START, TOUR, new_figure
+from tspmz.plots.style import INK, MUTED, PAPER, REFERENCE, START, TOUR, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,6 +75,43 @@ def draw_path(coordinates: NDArray[Any], path: NDArray[Any], title: str, closed:
         x, y = coordinates[path[-1]]
         panel.scatter(x, y, s=140, facecolors="none", edgecolors=TOUR, linewidths=1.6, zorder=5)
     return figure
+
+
+def draw_tour_beside_reference(
+    coordinates: NDArray[Any], tour: NDArray[Any], reference_tour: NDArray[Any] | None
+) -> Figure:
+    """A tour and, beside it, the reference tour; edges that only one of them has stand out.
+
+    Args:
+        coordinates: `[N, 2]`.
+        tour: `[N]` integers.
+        reference_tour: `[N]` integers; None: the tour stands alone.
+    """
+    known = reference_tour is not None
+    figure = new_figure(2.6 * (2 if known else 1), 2.6)
+    panels = figure.subplots(1, 2 if known else 1, squeeze=False)[0]
+    theirs = _edges(reference_tour) if reference_tour is not None else _edges(tour)
+    _draw_edges(panels[0], coordinates, tour, theirs, TOUR, START)
+    if reference_tour is not None:
+        _draw_edges(panels[1], coordinates, reference_tour, _edges(tour), MUTED, REFERENCE)
+    return figure
+
+
+def _edges(tour: NDArray[Any]) -> set[frozenset[int]]:
+    return {frozenset(edge) for edge in zip(tour.tolist(), np.roll(tour, -1).tolist(), strict=True)}
+
+
+def _draw_edges(
+    panel: Any, points: NDArray[Any], tour: NDArray[Any], common: set[frozenset[int]], color: str, own_color: str
+) -> None:
+    for a, b in zip(tour.tolist(), np.roll(tour, -1).tolist(), strict=True):
+        own = frozenset((a, b)) not in common
+        x, y = points[[a, b]].T
+        panel.plot(x, y, color=own_color if own else color, linewidth=2.2 if own else 1.3, zorder=2 if own else 1)
+    panel.scatter(points[:, 0], points[:, 1], s=min(12.0, 90.0 / math.sqrt(len(points))), color=INK, zorder=3, lw=0)
+    panel.set_axis_off()
+    panel.set_aspect("equal", adjustable="datalim")
+    panel.margins(0.05)
 
 
 def _draw_panel(

@@ -1,0 +1,129 @@
+"""The options that say on which instances an agent is measured, and how its tours are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tspmz.errors import UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Starts(click.ParamType):
+    """A number of starts, or `all` (None)."""
+
+    name = "starts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The number, or None."""
+        if value == "all" or isinstance(value, int):
+            return None if value == "all" else value
+        if not (value.isascii() and value.isdecimal() and int(value) >= 1):
+            self.fail(f"{value!r} is neither a whole number of at least 1 nor 'all'", param, ctx)
+        return int(value)
+
+
+_OPTIONS = (
+    click.option(
+        "--instances", multiple=True, required=True, metavar="SPEC",
+        help="uniform:N:COUNT:SEED, clustered:N:COUNT:SEED, FILE.npy with coordinates [I, N, 2], FILE.tsp, or a folder "
+        "of .tsp files; may be repeated.",
+    ),
+    click.option(
+        "--decode", type=click.Choice(["greedy", "sample", "search"]), default="greedy", show_default=True,
+        help="Each move the policy's most likely one, one drawn from it, or found by tree search.",
+    ),
+    click.option(
+        "--simulations", type=click.IntRange(min=1), metavar="S",
+        help="Simulations per move [default: those of the run].",
+    ),
+    click.option(
+        "--dynamics", type=click.Choice(["learned", "true"]), default="learned", show_default=True,
+        help="What --decode search plans with: the learned model, or the rules, where the best tour found counts.",
+    ),
+    click.option(
+        "--prior", type=click.Choice(["network", "uniform"]), default="network", show_default=True,
+        help="Of --dynamics true; with uniform priors no AGENT is needed.",
+    ),
+    click.option(
+        "--leaf-values", type=click.Choice(["network", "nearest_neighbor", "zero"]),
+        help="What a new tree node is worth with --dynamics true: the network's value, the nearest-neighbor "
+        "completion, or 0 [default: network; nearest_neighbor with --prior uniform].",
+    ),
+    click.option(
+        "--backup", type=click.Choice(["mean", "max"]),
+        help="What a tree node is worth, see search.backup [default: that of the run; max with --prior uniform].",
+    ),
+    click.option(
+        "--starts", type=Starts(), default=1, show_default=True, metavar="K|all",
+        help="Tours per instance, each from another city; the best counts.",
+    ),
+    click.option(
+        "--augment", type=click.Choice(["1", "8"]), default="1", show_default=True,
+        help="Symmetric copies of each instance; the best tour counts.",
+    ),
+    click.option(
+        "--samples", type=click.IntRange(min=1), default=1, show_default=True, metavar="S",
+        help="Tours drawn per start, with --decode sample; the best counts.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what --decode sample draws."
+    ),
+    click.option(
+        "--reference", default="lkh", show_default=True, metavar="lkh|exact|published|none|FILE",
+        help="Lengths to compare with: LKH (needs tspmz[eval]), exact (up to 12 cities), the published optima of "
+        "TSPLIB, none, or a file: .npy [I], or text lines 'name : length'.",
+    ),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+)  # fmt: skip
+
+
+def measuring_options(function: Function) -> Function:
+    """Add the options to a command, which receives `instances` (texts) and, as keywords, what `measuring` takes."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def measuring(*, augment: str, **how: Any) -> dict[str, Any]:
+    """The options as keyword arguments of `evaluation.evaluate`: decode, simulations, starts, and so on.
+
+    Raises:
+        UsageError: two that do not go together.
+    """
+    _check_search_options(how["decode"], how["dynamics"], how["prior"], how["leaf_values"], how["backup"])
+    if how["simulations"] is not None and how["decode"] != "search":
+        raise UsageError(f"--simulations needs --decode search: {how['decode']} runs none")
+    if how["samples"] > 1 and how["decode"] != "sample":
+        raise UsageError(f"--samples needs --decode sample: {how['decode']} always finds the same tour")
+    return {**how, "augment": int(augment)}
+
+
+def _check_search_options(
+    decode: str, dynamics: str, prior: str, leaf_values: str | None, backup: str | None
+) -> None:
+    """Options of the search that another one makes meaningless."""
+    if decode != "search" and (dynamics == "true" or backup is not None):
+        raise UsageError(f"{'--dynamics true' if dynamics == 'true' else '--backup'} needs --decode search")
+    if dynamics != "true":
+        unfit = (("--prior", prior != "network"), ("--leaf-values", leaf_values))
+        for option, given in unfit:
+            if given:
+                raise UsageError(f"{option} needs --decode search --dynamics true")
+    if prior == "uniform" and leaf_values == "network":
+        raise UsageError("--leaf-values network needs --prior network")
+
+
+def check_folders(files: dict[str, Path | None]) -> None:
+    """Refuse output files (by option) whose folder is not there, before any work is done.
+
+    Raises:
+        UsageError: names the first.
+    """
+    for option, path in files.items():
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"{option} {path}: the folder {path.parent} does not exist")

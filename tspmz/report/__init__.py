@@ -1,0 +1,1 @@
+"""Pages about evaluations and comparisons: one HTML file each, which needs nothing else."""

@@ -1,0 +1,90 @@
+"""What more time buys: the same instances decoded with more starts and symmetries, and with deeper search."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tspmz.agent import Agent
+from tspmz.decode import Decoding
+from tspmz.tsp.instances import InstanceSet
+from tspmz.types import Float64
+
+STARTS = "policy: more starts, then 8 symmetries"
+SEARCH = "search: more simulations, one start"
+
+_SIMULATIONS = (4, 8, 16, 32, 64, 128)
+_POINT_SECONDS = 10.0
+"""A family ends with the first point that took longer: the next would take about twice as long."""
+
+
+class BudgetPoint(NamedTuple):
+    """One way to decode, and what it gave.
+
+    Attributes:
+        family: `STARTS` or `SEARCH`.
+        label: a few characters for the plot.
+        name: for a table.
+        lengths: `[I]` float64, in the unit of the instances.
+        seconds: per instance.
+    """
+
+    family: str
+    label: str
+    name: str
+    lengths: Float64
+    seconds: float
+
+
+def first_instances(sets: Sequence[InstanceSet], count: int) -> list[InstanceSet]:
+    """The first `count` instances of several sets, or all where there are fewer."""
+    kept: list[InstanceSet] = []
+    for one in sets:
+        if count > 0:
+            kept.append(one.part(slice(0, count)))
+            count -= len(kept[-1].coordinates)
+    return kept
+
+
+def spend_more(agent: Agent, sets: Sequence[InstanceSet]) -> list[BudgetPoint]:
+    """Decode with growing budgets; the points of a family follow each other."""
+    largest = max(one.coordinates.shape[1] for one in sets)
+    points = []
+    for family, ways in ((STARTS, _more_starts(largest)), (SEARCH, _more_simulations())):
+        for number, (label, name, decoding) in enumerate(ways):
+            if number == 0:  # what is compiled or loaded at first use is no part of the time
+                _decoded([one.part(slice(0, 1)) for one in sets[:1]], agent, decoding)
+            started = time.perf_counter()
+            lengths = _decoded(sets, agent, decoding)
+            seconds = time.perf_counter() - started
+            points.append(BudgetPoint(family, label, name, lengths, seconds / len(lengths)))
+            if seconds > _POINT_SECONDS:
+                break
+    return points
+
+
+def _more_starts(num_cities: int) -> Iterator[tuple[str, str, Decoding]]:
+    counts = [2**k for k in range(num_cities.bit_length()) if 2**k < num_cities]
+    for count in [*counts, None]:
+        text = "all" if count is None else str(count)
+        name = "one start" if count == 1 else f"{text} starts"
+        yield text, f"greedy, {name}", Decoding(starts=count)
+    yield "all \N{MULTIPLICATION SIGN} 8", "greedy, all starts, 8 symmetries", Decoding(starts=None, augment=8)
+
+
+def _more_simulations() -> Iterator[tuple[str, str, Decoding]]:
+    for count in _SIMULATIONS:
+        yield str(count), f"search, {count} simulations", Decoding("search", simulations=count)
+
+
+def _decoded(sets: Sequence[InstanceSet], agent: Agent, decoding: Decoding) -> Float64:
+    return np.concatenate([_set_lengths(one, agent, decoding) for one in sets])
+
+
+def _set_lengths(one: InstanceSet, agent: Agent, decoding: Decoding) -> Float64:
+    num_cities = one.coordinates.shape[1]
+    fitting = decoding._replace(starts=min(decoding.starts or num_cities, num_cities))
+    return agent.decode(one.coordinates, fitting, lambda part, tours: one.part(part).lengths(tours)).lengths
