@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tspmz.checkpoint import check_run_state, load_checkpoint, load_latest
+from tspmz.checkpoint import check_agent_state, load_checkpoint, load_latest
 from tspmz.config import Config
 from tspmz.config_files import config_from_dict
 from tspmz.decode import Decoded, Decoding, LengthsOf, SearchFactory, decode
@@ -82,8 +82,7 @@ def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
         state, path, _ = load_latest(directory)
     else:
         state, path = load_checkpoint(place), place
-    if "figures" not in state:  # the best model of a run (`best.py`) holds no more than weights and figures
-        check_run_state(state, path)
+    check_agent_state(state, path)
     config = config_from_dict(state["config"], str(path))
     chosen = learner_device(device)
     network = build_network(0, **network_settings(config))

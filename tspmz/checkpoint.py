@@ -19,12 +19,15 @@ SCHEMA_VERSION = 1
 _MAGIC = b"tspmz-checkpoint\n"
 _NAME = re.compile(r"checkpoint-(\d{10})\.pt")
 _DIGEST_BYTES = 32
-_RUN_PARTS: dict[str, type | tuple[type, ...]] = {
-    "run_id": str,
+_AGENT_PARTS: dict[str, type | tuple[type, ...]] = {
     "config": dict,
     "learner": dict,
     "learner.network": dict,
     "learner.train_steps": int,
+}
+_RUN_PARTS: dict[str, type | tuple[type, ...]] = {
+    **_AGENT_PARTS,
+    "run_id": str,
     "replay": dict,
     "limiter": dict,
     "weights_version": int,
@@ -127,16 +130,31 @@ def check_run_state(state: dict[str, Any], path: Path) -> None:
     Raises:
         CheckpointError: names the parts that are missing or wrong.
     """
-    learner = state.get("learner")
-    inner = {f"learner.{key}": part for key, part in learner.items()} if isinstance(learner, dict) else {}
-    parts = {**state, **inner}
-    wrong = [key for key, kind in _RUN_PARTS.items() if not isinstance(parts.get(key), kind)]
+    wrong = _wrong_parts(state, _RUN_PARTS)
     if not wrong and not all(isinstance(array, torch.Tensor) for array in state["replay"].values()):
         wrong.append("replay")
     if not wrong and not all(isinstance(number, int) for number in state["next_group_ids"]):
         wrong.append("next_group_ids")
     if wrong:
         raise CheckpointError(f"{path}: whole, but no checkpoint of a run: {', '.join(wrong)} missing or wrong")
+
+
+def check_agent_state(state: dict[str, Any], path: Path) -> None:
+    """Refuse what holds no network with its settings; an exported model holds no more than that.
+
+    Raises:
+        CheckpointError: names the parts that are missing or wrong.
+    """
+    wrong = _wrong_parts(state, _AGENT_PARTS)
+    if wrong:
+        raise CheckpointError(f"{path}: whole, but no checkpoint of a run: {', '.join(wrong)} missing or wrong")
+
+
+def _wrong_parts(state: dict[str, Any], kinds: dict[str, type | tuple[type, ...]]) -> list[str]:
+    learner = state.get("learner")
+    inner = {f"learner.{key}": part for key, part in learner.items()} if isinstance(learner, dict) else {}
+    parts = {**state, **inner}
+    return [key for key, kind in kinds.items() if not isinstance(parts.get(key), kind)]
 
 
 def load_latest(directory: Path, files: FileSystem | None = None) -> tuple[dict[str, Any], Path, list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tspmz.agent import Agent, load_agent
-from tspmz.checkpoint import load_checkpoint, load_latest, write_state
+from tspmz.checkpoint import check_run_state, load_checkpoint, load_latest, write_state
 from tspmz.config import Config
 from tspmz.config_files import config_from_dict, flat_values
 from tspmz.decode import Decoding
@@ -101,9 +101,12 @@ def export_model(run: Path, target: Path, *, count: int, trained_on: str | None,
 
 
 def _newest_state(run: Path) -> dict[str, Any]:
-    if not run.is_dir():
-        return load_checkpoint(run)
-    return load_latest(run / CHECKPOINTS if (run / CHECKPOINTS).is_dir() else run)[0]
+    if run.is_dir():
+        state, path, _ = load_latest(run / CHECKPOINTS if (run / CHECKPOINTS).is_dir() else run)
+    else:
+        state, path = load_checkpoint(run), run
+    check_run_state(state, path)
+    return state
 
 
 def _changed(config: Config) -> dict[str, Any]:
