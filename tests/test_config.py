@@ -93,8 +93,6 @@ def test_all_problems_are_named_at_once() -> None:
             "replay.reanalyze_fraction: is work of a process",
         ),
         ({"replay.policy_target": "gumbel", "search.algorithm": "puct"}, "replay.policy_target = gumbel"),
-        ({"replay.rerooted_episodes": 16}, "replay.rerooted_episodes = 16: must be below"),
-        ({"replay.rerooted_episodes": 4, "replay.td_steps": 5}, "replay.rerooted_episodes = 4: what a search found"),
         ({"replay.min_groups": 600}, "replay.min_groups = 600"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from process_helpers import tiny_config
 
 from tspmz.config import Config
+from tspmz.config_files import build_config
 from tspmz.learner import Learner
 from tspmz.network.build import build_network
 from tspmz.replay.buffer import ReplayBuffer
@@ -48,3 +49,20 @@ def test_values_are_those_of_the_config() -> None:
     assert learner_settings(tiny_config(learner__unroll_steps=20))["unroll_steps"] == 4
     assert replay_settings(config)["discount"] == 0.5
     assert replay_settings(config)["batch_groups"] == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [
+        ({}, 4),  # a quarter of 16
+        ({"replay.rerooted_share": 0.5}, 8),
+        ({"selfplay.group_size": 3}, 0),
+        ({"replay.policy_target": "gumbel"}, 0),
+        ({"replay.td_steps": 5}, 0),
+        ({"replay.td_steps": 19}, 4),  # as many as there are moves: Monte-Carlo
+    ],
+)
+def test_tours_are_walked_again_only_where_nothing_else_is_stored_along_them(
+    values: dict[str, object], count: int
+) -> None:
+    assert replay_settings(build_config(values))["rerooted_episodes"] == count

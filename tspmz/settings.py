@@ -54,12 +54,21 @@ def replay_settings(config: Config) -> dict[str, Any]:
     """Arguments of `replay.buffer.ReplayBuffer`."""
     names = (
         "sampling", "priority_exponent", "importance_exponent", "policy_target", "advantage_temperature",
-        "advantage_weight_cap", "advantage_baseline", "rerooted_episodes", "td_steps", "reanalyze_fraction",
+        "advantage_weight_cap", "advantage_baseline", "td_steps", "reanalyze_fraction",
         "initial_priority", "position_sampling",
     )  # fmt: skip
     return {name: getattr(config.replay, name) for name in names} | {
         "batch_groups": config.learner.batch_groups,
         "positions": config.learner.positions,
+        "rerooted_episodes": _rerooted_episodes(config),
         "edge_reward": config.problem.edge_reward,
         "discount": config.search.discount,
     }
+
+
+def _rerooted_episodes(config: Config) -> int:
+    """Episodes of a group that become walks of its best tour: what a search found along others would not fit these."""
+    replay, moves = config.replay, config.problem.num_cities - 1
+    if replay.policy_target != "advantage" or 0 < replay.td_steps < moves:
+        return 0
+    return int(replay.rerooted_share * config.selfplay.group_size)

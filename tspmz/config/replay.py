@@ -53,9 +53,10 @@ class ReplayConfig:
         0.5, "share of the group's mean advantage weight taken off: above 0, worse episodes are learned to be avoided",
         low=0.0, high=1.0,
     )  # fmt: skip
-    rerooted_episodes: int = setting(
-        0, "worst episodes of a drawn group that give way to its best tour, walked from their own starts and imitated "
-        "with weight 1", low=0, high=999,
+    rerooted_share: float = setting(
+        0.25, "share of a drawn group's episodes, its worst, that give way to its best tour, walked from their own "
+        "starts and imitated with weight 1 (with policy_target = advantage and Monte-Carlo values; else none)",
+        low=0.0, high=0.9,
     )  # fmt: skip
     td_steps: int = setting(
         0, "n of the n-step value target; 0 = Monte-Carlo return", low=0, high=1000, source="MuZero, appendix G"

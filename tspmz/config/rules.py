@@ -79,16 +79,6 @@ def _play_rules(config: Config) -> list[str]:
 
 def _replay_rules(config: Config) -> list[str]:
     problems = []
-    if config.replay.rerooted_episodes >= config.selfplay.group_size:
-        problems.append(
-            f"replay.rerooted_episodes = {config.replay.rerooted_episodes}: must be below selfplay.group_size = "
-            f"{config.selfplay.group_size}"
-        )
-    if config.replay.rerooted_episodes and (config.replay.policy_target != "advantage" or config.replay.td_steps):
-        problems.append(
-            f"replay.rerooted_episodes = {config.replay.rerooted_episodes}: what a search found along other tours does "
-            f"not fit these; needs replay.policy_target = advantage and replay.td_steps = 0"
-        )
     if config.replay.position_sampling == "prioritized" and not config.learner.positions:
         problems.append(
             "replay.position_sampling = prioritized: learner.positions = 0 trains on all of them; say how many to draw"
