@@ -88,8 +88,11 @@ def test_failed_load_keeps_the_model(tmp_path: Path) -> None:
     run.loop.save()
     muzero = tspmz.MuZero()
     agent = muzero.load_model(tmp_path / "run")
-    with pytest.raises(CheckpointError):
+    with pytest.raises(UsageError, match=r"nothing\.pt: no such run folder or checkpoint"):
         muzero.load_model(tmp_path / "nothing.pt")
+    (tmp_path / "damaged.pt").write_bytes(b"tspmz")
+    with pytest.raises(CheckpointError):
+        muzero.load_model(tmp_path / "damaged.pt")
     assert muzero.agent is agent
 
 

@@ -81,8 +81,8 @@ class MuZero:
             device: `auto`, `cpu` or `cuda`.
 
         Raises:
-            CheckpointError: nothing there that can be used; the model loaded before stays.
-            UsageError: no path, and no run yet.
+            CheckpointError: it cannot be used; the model loaded before stays.
+            UsageError: nothing at the path, or no path and no run yet.
         """
         from tspmz.agent import load_agent
 
