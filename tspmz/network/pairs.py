@@ -47,7 +47,8 @@ def pair_features(distances: Tensor) -> Tensor:
     of j; log(1 + distance / distance of the nearest neighbor), that of i and that of j.
     """
     n = distances.shape[-1]
-    rank = distances.argsort(dim=-1).argsort(dim=-1).float().log1p()
+    places = torch.arange(n, dtype=distances.dtype, device=distances.device).log1p().expand_as(distances)
+    rank = torch.empty_like(distances).scatter_(-1, distances.argsort(dim=-1), places)
     itself = torch.eye(n, dtype=torch.bool, device=distances.device)
     nearest = distances.masked_fill(itself, math.inf).amin(dim=-1, keepdim=True).clamp(min=1e-3)
     share = (distances / nearest).log1p()
