@@ -22,6 +22,7 @@ from tspmz.stats import BeatingClock
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
+_CROWD_NICENESS = 10
 _POLL_SECONDS = 0.02
 _COMPLAINT_SECONDS = 60.0
 
@@ -138,6 +139,8 @@ class Actor:
 def actor_main(index: int, config: Config, channels: Channels, run_dir: Path, parent_pid: int) -> None:
     """Main function of an actor process."""
     enter_child(run_dir, f"actor {index}", parent_pid)
+    if config.selfplay.num_actors >= len(os.sched_getaffinity(0)):
+        os.nice(_CROWD_NICENESS)  # all of them wait for the learner: it must not get one share among many
     actor = Actor(index, config, channels)
     _LOG.info("actor %d starts at group %d (pid %d)", index, channels.ring.next_group_id(index), os.getpid())
     actor.run()
