@@ -15,6 +15,7 @@ from tspmz.types import Float32
 
 ENV_ID = "tspmz/TSP-v0"
 
+_RENDER_MODES = ("ansi", "rgb_array")
 _ILLEGAL_REWARD = -2.0 * 2.0**0.5
 """Below every reward of a legal move: no two edges in the unit square are longer together."""
 
@@ -37,14 +38,14 @@ class TSPEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         ValueError: `num_cities` or `render_mode` is none of these.
     """
 
-    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 (gymnasium's own type)
+    metadata = {"render_modes": list(_RENDER_MODES), "render_fps": 4}  # noqa: RUF012 (gymnasium's own type)
 
     def __init__(
         self, num_cities: int = 20, graph_seed: int = 0, fixed_graph: bool = True, render_mode: str | None = None
     ) -> None:
         if num_cities < 3:
             raise ValueError(f"num_cities = {num_cities}: must be at least 3")
-        if render_mode not in (None, *self.metadata["render_modes"]):
+        if render_mode not in (None, *_RENDER_MODES):
             raise ValueError(f"render_mode = {render_mode!r}: must be ansi, rgb_array or None")
         self.render_mode = render_mode
         self.observation_space = spaces.Box(0.0, 1.0, (num_cities, 4), np.float32)
