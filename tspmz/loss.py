@@ -134,9 +134,9 @@ def unroll_loss(
     value_loss = _mean(value, _chosen(value_weight, rows), value_mask)
     # without a bonus the entropy is only looked at: its way back would cost a tenth of the step
     entropy = _entropy(log_probs if entropy_bonus else log_probs.detach(), (states.legal.sum(-1) > 1).float())
-    errors = (values.detach() - value_targets) * value_mask
-    seen = _ValueErrors(num_groups, inputs.rewards.shape[2], errors.device)
-    seen.add(_unrolled_only(inputs).positions, values.detach() - value_targets, value_mask)
+    off = values.detach() - value_targets
+    seen = _ValueErrors(num_groups, inputs.rewards.shape[2], off.device)
+    seen.add(_unrolled_only(inputs).positions, off, value_mask)
     reward_loss = torch.zeros((), device=policy_loss.device)
     reward_error = torch.zeros((), device=policy_loss.device)
     if unroll_steps and inputs.unrolled is not None:
@@ -168,7 +168,7 @@ def unroll_loss(
         value=value_loss.detach(),
         reward=reward_loss.detach(),
         entropy=entropy.detach(),
-        value_error=(errors.square().sum() / value_mask.sum()).sqrt(),
+        value_error=((off * value_mask).square().sum() / value_mask.sum()).sqrt(),
         reward_error=(reward_error / max(unroll_steps, 1)).sqrt(),
         priorities=seen.total.sum(dim=1) / seen.count.sum(dim=1),
         position_errors=seen.total / torch.where(seen.count > 0, seen.count, torch.nan),
