@@ -71,6 +71,7 @@ def test_window_and_counters_come_back(stopped: Stopped) -> None:
         assert (one.tours == other.tours).all()
     assert channels.limiter.inserted == 8
     assert channels.limiter.sampled == run.channels.limiter.sampled
+    assert channels.stats.row("learner").get("train_steps") == run.loop.train_steps  # no rate counts them again
     assert restored.replay.groups == {}
 
 

@@ -203,6 +203,22 @@ def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         TrainingLoop(wider.config, wider.channels, tmp_path, "a run", "cpu", state)
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("optimizer", None), ("optimizer", {"state": 1}), ("optimizer", {"state": {}, "param_groups": [7]}),
+        ("network", 5), ("train_steps", "many"), ("attempts", []),
+    ],
+)  # fmt: skip
+def test_checkpoint_that_somebody_made_is_refused_in_one_line(tmp_path: Path, part: str, value: object) -> None:
+    run = TinyRun(tmp_path)
+    run.loop.save()
+    state, _, _ = load_latest(tmp_path / "checkpoints")
+    state["learner"][part] = value
+    with pytest.raises(RunError, match="does not fit the network"):
+        TrainingLoop(run.config, run.channels, tmp_path, "a run", "cpu", state)
+
+
 def test_progress_follows_the_nearer_bound(tmp_path: Path) -> None:
     run = TinyRun(tmp_path, run__train_steps=4, run__minutes=100.0)
     assert run.loop.progress < 0.01

@@ -153,11 +153,13 @@ def restore_channels(channels: Channels, restored: Restored, config: Config) -> 
     stored.clear()
     held = config.selfplay.num_actors * config.selfplay.groups_in_parallel
     channels.limiter.load_state(restored.state["limiter"], size, overshoot=held)
+    train_steps = int(restored.state["learner"]["train_steps"])
+    channels.stats.row("learner").set("train_steps", train_steps)  # or the first rate would count all of them
     if idle:
         actors = config.selfplay.num_actors
         _LOG.info("resume: %d actors play now; episodes of actors %s stay on disk only", actors, idle)
     _LOG.info(
         "resume: step %d, %d groups in the window, %d stored on disk",
-        restored.state["learner"]["train_steps"], size, restored.replay.stored_groups,
+        train_steps, size, restored.replay.stored_groups,
     )  # fmt: skip
     return channels._replace(first_group_ids=first)

@@ -103,11 +103,10 @@ class TrainingLoop:
     def _load(self, state: dict[str, Any]) -> None:
         try:
             self.learner.load_state(state["learner"])
-        except (RuntimeError, ValueError, KeyError) as error:
+            self.buffer.load_state({name: value.numpy() for name, value in state["replay"].items()})
+            self._sealed_before = int(state["groups_sealed"])
+        except Exception as error:  # torch and numpy raise many types for what was made by somebody else
             raise RunError(f"the checkpoint does not fit the network of this run: {error}") from None
-        replay = {name: value.numpy() for name, value in state["replay"].items()}
-        self.buffer.load_state(replay)
-        self._sealed_before = int(state["groups_sealed"])
 
     @property
     def train_steps(self) -> int:
