@@ -26,7 +26,7 @@ import psutil
 
 from benchmarks.live_run import ROOT, LiveRun, end_in_order_at_sigterm
 
-_COUNTS = {20: 1000, 50: 500, 100: 200}
+COUNTS = {20: 1000, 50: 500, 100: 200}
 _LOADING_SECONDS = 600.0
 WAYS = ("one start", "all starts", "all starts x 8")
 _SEARCHES = {"search, learned model": "learned", "search, true rules": "true"}
@@ -71,7 +71,7 @@ class Plan(NamedTuple):
         cities: N.
         cores: numbers of the cores both may use.
         points: measured per training.
-        simulations: per move, of the searches.
+        simulations: per move, of the searches; 0 = none.
         settings: of tspmz, beside its defaults.
         files: `.npy` files of instances.
         out: folder.
@@ -81,7 +81,7 @@ class Plan(NamedTuple):
     cores: list[int]
     points: int
     simulations: int
-    settings: dict[str, str]
+    settings: dict[str, Any]
     files: list[Path]
     out: Path
 
@@ -132,7 +132,7 @@ def _measure(
     ways: dict[str, dict[str, Any]] = {
         "one start": {}, "all starts": {"starts": None}, "all starts x 8": {"starts": None, "augment": 8},
     }  # fmt: skip
-    if last:
+    if last and plan.simulations:
         for name, dynamics in _SEARCHES.items():
             ways[name] = {"decode": "search", "simulations": plan.simulations, "dynamics": dynamics}
     lengths, seconds = {}, {}
@@ -275,13 +275,13 @@ def table(title: str, found: list[Row]) -> str:
     for row in found:
         ratio = f"{row.ratio:.2f}" if row.pomo else "-"
         times = [f"{seconds:.1f}" if np.isfinite(seconds) else "-" for seconds in (row.seconds, row.pomo_seconds)]
-        ours, theirs = _spread(row.tspmz), _spread(row.pomo)
+        ours, theirs = spread(row.tspmz), spread(row.pomo)
         lines.append(f"| {row.minutes:g} | {row.way} | {ours} | {theirs} | {ratio} | {' | '.join(times)} |")
     return "\n".join(lines) + "\n"
 
 
-def _spread(gaps: list[float]) -> str:
-    """Mean, and the range over seeds."""
+def spread(gaps: list[float]) -> str:
+    """Mean of fractions in percent, and the range over seeds."""
     if not gaps:
         return "-"
     percents = [100.0 * gap for gap in gaps]
@@ -297,14 +297,14 @@ def instance_files(cities: int, sets: tuple[int, ...], out: Path) -> dict[Path, 
     found = {}
     for seed in sets:
         path = out / f"uniform-{cities}-{seed}.npy"
-        coordinates = published_uniform(cities, _COUNTS[cities], seed)
+        coordinates = published_uniform(cities, COUNTS[cities], seed)
         np.save(path, coordinates)
         found[path] = float(solve_lkh(coordinates)[1].mean())
     return found
 
 
 @click.command()
-@click.option("--cities", type=click.Choice([str(cities) for cities in _COUNTS]), default="20", show_default=True)
+@click.option("--cities", type=click.Choice([str(cities) for cities in COUNTS]), default="20", show_default=True)
 @click.option("--minutes", "budgets", type=float, multiple=True, default=(4.0, 10.0), show_default=True)
 @click.option("--seeds", default=3, show_default=True, help="Trainings per budget and method.")
 @click.option("--cores", default=2, show_default=True, help="That each training may use.")
@@ -330,7 +330,7 @@ def main(
     plan = Plan(int(cities), available, points, simulations, chosen, list(references), out)
     trainings = list(compare(plan, budgets, seeds, python))
     for path, reference in references.items():
-        title = f"{path.stem}, {_COUNTS[int(cities)]:,} instances, {len(available)} cores, {seeds} seeds"
+        title = f"{path.stem}, {COUNTS[int(cities)]:,} instances, {len(available)} cores, {seeds} seeds"
         click.echo(table(title, list(rows(trainings, path.stem, reference))))
     draw(trainings, {path.stem: reference for path, reference in references.items()}, out / "gap.png")
 

@@ -1,0 +1,137 @@
+"""What is each part of the training worth? One setting changed at a time, the same minutes and cores for all.
+
+    python -m benchmarks.ablation --out DIR [--minutes 5] [--seeds 3] [--only NAME ...]
+
+Each variant is trained like the first one, which has the settings that `--cities` chooses, except for what its name
+says; then the last checkpoint's greedy tours are measured on instances that no training has seen. Mean and range over
+the seeds. Trainings run one after the other, and those that are stored in DIR are not done again. A setting whose
+default is something else does not get its others tuned for it: a row says what a change alone does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from benchmarks.learning import COUNTS, Plan, Training, instance_files, spread, store, stored, train_tspmz
+from benchmarks.live_run import end_in_order_at_sigterm
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "target: visit counts": {"replay.policy_target": "visit_counts"},
+    "target: Gumbel's improved policy": {"replay.policy_target": "gumbel"},
+    "target: best of the group": {"replay.advantage_baseline": 0.0, "replay.advantage_temperature": 0.001},
+    "target: better ones only": {"replay.advantage_baseline": 0.0},
+    "target: all of the baseline": {"replay.advantage_baseline": 1.0},
+    "target: without the best tour from other starts": {"replay.rerooted_share": 0.0},
+    "group of 8": {"selfplay.group_size": 8},
+    "group of 4": {"selfplay.group_size": 4},
+    "1 simulation": {"search.num_simulations": 1},
+    "4 simulations": {"search.num_simulations": 4},
+    "16 simulations": {"search.num_simulations": 16},
+    "scale of completed Q values 0.1": {"search.value_scale": 0.1},
+    "scale of completed Q values 1, rescaled": {"search.value_scale": 1.0, "search.rescale_values": True},
+    "interior mask off": {"search.mask_interior": False},
+    "unroll 0": {"learner.unroll_steps": 0},
+    "unroll 3": {"learner.unroll_steps": 3},
+    "unroll 5": {"learner.unroll_steps": 5},
+    "32 wide": {"network.embedding_dim": 32},
+    "128 wide": {"network.embedding_dim": 128},
+    "2 layers": {"network.num_layers": 2},
+    "4 layers": {"network.num_layers": 4},
+    "entropy bonus 0.01": {"learner.entropy_bonus": 0.01},
+    "drawn uniformly": {"replay.sampling": "uniform"},
+    "without importance weights": {"replay.importance_exponent": 0.0},
+    "value: 5-step, reanalyzed": {
+        "replay.reanalyze_fraction": 1.0, "replay.reanalyze_policy": False, "replay.td_steps": 5
+    },
+    "value: 5-step": {"replay.td_steps": 5},
+    "value: 10-step": {"replay.td_steps": 10},
+    "value: coarse support": {"network.support_size": 10, "network.support_step": 1.0},
+    "samples per insert at least 1": {"replay.samples_per_insert": 1.0},
+    "samples per insert at least 8": {"replay.samples_per_insert": 8.0},
+    "without symmetries": {"learner.augment": False},
+}  # fmt: skip
+"""What each variant changes, beside the first one, which changes nothing."""
+
+WAYS = ("one start", "all starts")
+
+
+class Outcome(NamedTuple):
+    """All seeds of a variant.
+
+    Attributes:
+        variant: its name.
+        gaps: by way of decoding, the fraction of each seed.
+        train_steps: of each seed.
+    """
+
+    variant: str
+    gaps: dict[str, list[float]]
+    train_steps: list[int]
+
+
+def outcome(variant: str, trainings: list[Training], name: str, reference: float) -> Outcome:
+    """What the ends of a variant's trainings are worth on the instances `name`, whose mean reference is given."""
+    ends = [training.points[-1] for training in trainings]
+    lengths = {way: [point.lengths[name][way] for point in ends] for way in WAYS}
+    gaps = {way: [sum(one) / len(one) / reference - 1.0 for one in found] for way, found in lengths.items()}
+    return Outcome(variant, gaps, [point.train_steps for point in ends])
+
+
+def table(title: str, outcomes: list[Outcome]) -> str:
+    """As it stands in the docs, the order being that of the variants."""
+    lines = [f"{title}:\n", "| variant | one start, gap % | all starts, gap % | train steps |", "|---|--:|--:|--:|"]
+    for one in outcomes:
+        steps = f"{sum(one.train_steps) / len(one.train_steps):,.0f}"
+        lines.append(f"| {one.variant} | {' | '.join(spread(one.gaps[way]) for way in WAYS)} | {steps} |")
+    return "\n".join(lines) + "\n"
+
+
+@click.command()
+@click.option("--cities", type=click.Choice([str(cities) for cities in COUNTS]), default="20", show_default=True)
+@click.option("--minutes", default=5.0, show_default=True)
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--cores", default=2, show_default=True, help="That each training may use.")
+@click.option("--only", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="These variants; default: all.")
+@click.option("--instance-seed", default=2718, show_default=True, help="Of the instances it is measured on.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the trainings.")
+def main(
+    cities: str, minutes: float, seeds: int, cores: int, names: tuple[str, ...], instance_seed: int, out: Path
+) -> None:
+    """Train every variant and print the table."""
+    import torch
+
+    end_in_order_at_sigterm()
+    torch.set_num_threads(1)
+    out.mkdir(parents=True, exist_ok=True)
+    [(file, reference)] = instance_files(int(cities), (instance_seed,), out).items()
+    available = sorted(os.sched_getaffinity(0))[:cores]
+    outcomes = []
+    for number, (variant, settings) in enumerate(VARIANTS.items()):
+        if names and variant not in names:
+            continue
+        place = out / f"variant-{number}"
+        place.mkdir(exist_ok=True)
+        (place / "settings.json").write_text(json.dumps({variant: settings}), encoding="utf-8")
+        plan = Plan(int(cities), available, 1, 0, settings, [file], place)
+        trainings = []
+        for seed in range(seeds):
+            path = place / f"{minutes:g}-{seed}.json"
+            training = stored(path)
+            if training is None:
+                click.echo(f"{variant}: seed {seed}", err=True)
+                training = Training("tspmz", minutes, seed, train_tspmz(plan, minutes, seed))
+                store(training, path)
+            trainings.append(training)
+        outcomes.append(outcome(variant, trainings, file.stem, reference))
+    title = f"{file.stem} ({COUNTS[int(cities)]:,}), {minutes:g} minutes, {len(available)} cores, {seeds} seeds"
+    click.echo(table(title, outcomes))
+
+
+if __name__ == "__main__":
+    main()
