@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def wait_until() -> Callable[..., None]:
     """Waits for a condition, at most `timeout` seconds, and fails the test after that."""
 
-    def wait(condition: Callable[[], bool], timeout: float = 30.0) -> None:
+    def wait(condition: Callable[[], bool], timeout: float = 60.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, f"nothing after {timeout} s"

@@ -121,7 +121,6 @@ class Actor:
     def run(self) -> None:
         """Play until the run stops."""
         control = self._channels.control
-        self._row.beat()
         while control.phase == Phase.RUN:
             if not self.pull_weights():
                 time.sleep(_POLL_SECONDS)  # once, at the start, until the learner publishes its first weights
@@ -142,5 +141,6 @@ def actor_main(index: int, config: Config, channels: Channels, run_dir: Path, pa
     if config.selfplay.num_actors >= len(os.sched_getaffinity(0)):
         os.nice(_CROWD_NICENESS)  # all of them wait for the learner: it must not get one share among many
     actor = Actor(index, config, channels)
+    channels.stats.row("actor", index).beat()
     _LOG.info("actor %d starts at group %d (pid %d)", index, channels.ring.next_group_id(index), os.getpid())
     actor.run()

@@ -191,6 +191,6 @@ def reanalyzer_main(config: Config, channels: Channels, run_dir: Path, parent_pi
     """Main function of the reanalyzer process; it goes on with the number that its ring expects."""
     enter_child(run_dir, "reanalyzer", parent_pid)
     os.nice(5)  # newer targets are worth less than new episodes
-    _LOG.info("reanalyzer starts (pid %d)", os.getpid())
     channels.stats.row("reanalyzer").beat()
+    _LOG.info("reanalyzer starts (pid %d)", os.getpid())
     Reanalyzer(config, channels).run()
