@@ -1,1 +1,1 @@
-"""Measurements, one module per question; each prints a table. Run from the checkout: `python -m benchmarks.NAME`."""
+"""Measurements. `python -m benchmarks` answers the questions of speed; each other script prints a table of its own."""

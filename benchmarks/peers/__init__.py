@@ -1,0 +1,10 @@
+"""Other projects that tspmz is measured beside, each in a process of an environment of its own.
+
+    python -m benchmarks.peers
+
+makes that environment (`.peers` in the checkout, or the folder that TSPMZ_PEERS names) with the versions of `pins.txt`.
+Without it, or without one of the packages, rows say that the peer is not installed, and nothing fails.
+
+A module here is either this side (`client.py`), common to the workers (`worker.py`), or the worker of one peer. Workers
+are run by the Python of the environment and import nothing of tspmz.
+"""
