@@ -95,13 +95,13 @@ class Run:
         names = [path.stem for path in (self.directory / "checkpoints").glob("checkpoint-*.pt")]
         return max((int(name.split("-")[1]) for name in names), default=-1)
 
-    def sealed(self) -> list[int]:
-        """By actor, the first group of the newest segment: it grows with each seal, though old segments are pruned."""
+    def sealed(self) -> dict[int, int]:
+        """By actor, the first group of its newest segment on disk: it grows with each seal, unlike what pruning leaves."""
         newest: dict[int, int] = {}
         for path in (self.directory / "replay").glob("segment-*.h5"):
             actor, first = (int(number) for number in path.stem.split("-")[1:])
             newest[actor] = max(newest.get(actor, 0), first)
-        return [newest[actor] for actor in sorted(newest)]
+        return newest
 
     def end(self, number: signal.Signals | None = None) -> int:
         """Send a signal, if any, wait for the end, and return the exit code."""
