@@ -96,7 +96,7 @@ class Run:
         return max((int(name.split("-")[1]) for name in names), default=-1)
 
     def sealed(self) -> dict[int, int]:
-        """By actor, the first group of its newest segment on disk: it grows with each seal, unlike what pruning leaves."""
+        """By actor, the first group of its newest segment: it grows with each seal, while old segments are pruned."""
         newest: dict[int, int] = {}
         for path in (self.directory / "replay").glob("segment-*.h5"):
             actor, first = (int(number) for number in path.stem.split("-")[1:])
