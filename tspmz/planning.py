@@ -88,7 +88,7 @@ def plan(
     for instances in _batches(num_instances, instance_bytes):
         begun = starts[instances]
         search = make_search(begun.size, num_cities)
-        prior = None if network is None else SearchModel(network, 1, device)
+        prior = None if network is None else SearchModel(network, 1, device, leaf_values == "network")
         model = TrueDynamics(prior, search.num_simulations + 1, leaf_values, edge_reward)
         rng = np.random.default_rng(0)  # never drawn from: no noise, temperature 0
         played = play(model, search, coordinates[instances], begun, rng, temperature=0.0, noise=False)

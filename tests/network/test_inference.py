@@ -30,6 +30,19 @@ def test_initial_is_representation_then_prediction(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_initial_without_values_says_the_same_of_the_policy(kind: str) -> None:
+    states = random_states(INSTANCES, EPISODES, N)
+    roots = []
+    for with_values in (True, False):
+        model = SearchModel(tiny_network(kind, N), 1, with_values=with_values)
+        model.encode(states.coordinates.numpy())
+        roots.append(model.initial(states.first.numpy(), states.current.numpy(), states.legal.numpy()))
+    assert np.array_equal(roots[0].policy_logits, roots[1].policy_logits)
+    assert roots[0].values.any()
+    assert roots[1].values.tolist() == [0.0] * (INSTANCES * EPISODES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_recurrent_is_dynamics_then_prediction(kind: str) -> None:
     network = tiny_network(kind, N)
     states = random_states(INSTANCES, EPISODES, N)

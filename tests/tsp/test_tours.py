@@ -121,6 +121,20 @@ def test_constructions_equal_plain_python(seed, n):
         assert tours.tour_length(coordinates[i], far[i]) == pytest.approx(_slow_length(points, slow), abs=1e-9)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(2, 9))
+def test_neighbor_lists_have_the_nearest_unvisited_city_first_also_among_equals(seed, num_cities):
+    rng = np.random.default_rng(seed)
+    grid = rng.integers(0, 3, (2, num_cities, 2)).astype(np.float32) / 2  # many cities are equally far, or the same
+    lists = tours.neighbor_lists(grid)
+    assert (np.sort(lists, axis=2) == np.arange(num_cities)).all()
+    visited = rng.random(num_cities) < 0.5
+    visited[rng.integers(num_cities)] = False
+    for i in range(2):
+        for city in range(num_cities):
+            first = next(other for other in lists[i, city] if not visited[other])
+            assert first == tours.nearest_unvisited(grid[i], visited, city)
+
+
 @pytest.mark.parametrize("start", [-1, 4])
 def test_nearest_neighbor_refuses_a_start_outside_the_cities(start):
     with pytest.raises(ValueError, match=r"starts must lie in 0\.\.3"):

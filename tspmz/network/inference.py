@@ -23,11 +23,15 @@ class SearchModel:
         network: in evaluation mode, on `device`.
         num_nodes: nodes of a tree, simulations + 1.
         device: where the network runs.
+        with_values: False: `initial` leaves the value head out and says 0, for a search that values states otherwise.
     """
 
-    def __init__(self, network: Network, num_nodes: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, network: Network, num_nodes: int, device: torch.device | str = "cpu", with_values: bool = True
+    ) -> None:
         self.network = network
         self.device = torch.device(device)
+        self._with_values = with_values
         self._num_nodes = num_nodes
         self._context: Any = None
         self._embeddings = torch.empty(0)
@@ -61,11 +65,13 @@ class SearchModel:
         past = None if history is None else torch.from_numpy(np.ascontiguousarray(history)).to(self.device)
         embeddings = self.network.representation(self._context, start, here, legal.float(), past)
         self._embeddings[0] = embeddings.reshape(-1, embeddings.shape[-1])
-        policy_logits, value_logits = self.network.prediction(self._context, embeddings, here, legal_bias(legal))
-        return RootOutput(
-            _flat(policy_logits), _flat(self.network.support.to_scalar(value_logits)),
-            legal_actions.reshape(-1, legal_actions.shape[-1]),
-        )
+        rows = None if self._with_values else here[:, :0]
+        policy_logits, value_logits = self.network.prediction(self._context, embeddings, here, legal_bias(legal), rows)
+        if self._with_values:
+            values = _flat(self.network.support.to_scalar(value_logits))
+        else:
+            values = np.zeros(current.size, np.float32)
+        return RootOutput(_flat(policy_logits), values, legal_actions.reshape(-1, legal_actions.shape[-1]))
 
     @torch.inference_mode()
     def recurrent(self, parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:

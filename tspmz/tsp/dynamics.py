@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from tspmz.tsp.env import move_length
-from tspmz.tsp.tours import edge_length, nearest_unvisited, tour_lengths
+from tspmz.tsp.tours import edge_length, neighbor_lists, tour_lengths
 from tspmz.types import Bool, Float32, Float64, Int64, RecurrentOutput, RootOutput
 
 LEAF_VALUES = ("network", "nearest_neighbor", "zero")
@@ -77,24 +77,24 @@ def _follow(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _finish_nearest(points, first, current, seen, tour):  # type: ignore[no-untyped-def]
-    """Length from `current` home over all unseen cities, each time to the nearest; they become the end of `tour`."""
-    left = 0
-    for city in range(len(seen)):
-        left += not seen[city]
+def _finish_nearest(points, neighbors, first, current, seen, size, tour):  # type: ignore[no-untyped-def]
+    """Length from `current` home over the unseen cities, each time to the nearest; they fill `tour` from `size` on."""
     length = 0.0
-    for t in range(len(seen) - left, len(seen)):
-        city = nearest_unvisited(points, seen, current)
+    for t in range(size, len(seen)):
+        place = 0
+        while seen[neighbors[current, place]]:
+            place += 1
+        city = neighbors[current, place]
         length += edge_length(points, current, city)
         seen[city] = True
         tour[t] = city
         current = city
-    return length + edge_length(points, current, first) if left else length
+    return length + edge_length(points, current, first)
 
 
 @njit(cache=True)
 def _evaluate(  # type: ignore[no-untyped-def]
-    coordinates, edge_reward, first, current, visited, lengths, origins, node, played, complete, values,
+    coordinates, neighbors, edge_reward, first, current, visited, lengths, origins, node, played, complete, values,
     best_lengths, best_tours,
 ):
     """Note the tours found at `node`: finished ones, with `complete` all, whose `values` are filled then."""
@@ -109,7 +109,10 @@ def _evaluate(  # type: ignore[no-untyped-def]
             size += seen[city]
         if size < num_cities and not complete:
             continue
-        rest = _finish_nearest(coordinates[b // episodes], first[b], current[node, b], seen, tour)
+        i = b // episodes
+        rest = 0.0
+        if size < num_cities:
+            rest = _finish_nearest(coordinates[i], neighbors[i], first[b], current[node, b], seen, size, tour)
         if complete:
             values[b] = edge_reward * (num_cities - size + (size < num_cities)) - rest
         if lengths[node, b] + rest < best_lengths[b]:
@@ -174,6 +177,7 @@ class TrueDynamics:
         self._leaf_values = leaf_values
         self._edge_reward = float(edge_reward)
         self._coordinates = np.zeros((0, 0, 2), np.float32)
+        self._neighbors = np.zeros((0, 0, 0), np.int32)
         self._shape = (0, 0)
         self._marks = np.zeros(0, np.int64)
 
@@ -186,6 +190,8 @@ class TrueDynamics:
         """Take in the instances `[I, N, 2]` that the next episodes are about."""
         self._coordinates = np.ascontiguousarray(coordinates, np.float32)
         self._shape = (0, 0)
+        if self._leaf_values == "nearest_neighbor":
+            self._neighbors = neighbor_lists(self._coordinates)
         if self._prior is not None:
             self._prior.encode(self._coordinates)
 
@@ -263,9 +269,9 @@ class TrueDynamics:
         if self._leaf_values != "network":
             values = np.zeros(len(legal), np.float32)
         _evaluate(
-            self._coordinates, self._edge_reward, self._first, self._current, self._visited, self._lengths,
-            self._origins, node, self._played, self._leaf_values == "nearest_neighbor", values, self._best_lengths,
-            self._best_tours,
+            self._coordinates, self._neighbors, self._edge_reward, self._first, self._current, self._visited,
+            self._lengths, self._origins, node, self._played, self._leaf_values == "nearest_neighbor", values,
+            self._best_lengths, self._best_tours,
         )  # fmt: skip
         return RootOutput(policy_logits, values, legal)
 

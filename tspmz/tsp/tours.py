@@ -64,6 +64,23 @@ def nearest_unvisited(coordinates, visited, current):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
+def neighbor_lists(coordinates):  # type: ignore[no-untyped-def]
+    """All cities of each of the instances `[I, N, 2]` by their distance from each city, `[I, N, N]` int32.
+
+    Of equals the lowest index comes first, so that the first one not yet visited is that of `nearest_unvisited`.
+    """
+    num_instances, num_cities, _ = coordinates.shape
+    lists = np.empty((num_instances, num_cities, num_cities), np.int32)
+    lengths = np.empty(num_cities, np.float64)
+    for i in range(num_instances):
+        for city in range(num_cities):
+            for other in range(num_cities):
+                lengths[other] = edge_length(coordinates[i], city, other)
+            lists[i, city] = np.argsort(lengths, kind="mergesort")
+    return lists
+
+
+@njit(cache=True)
 def _nearest_neighbor(coordinates, starts, out):  # type: ignore[no-untyped-def]
     num_instances, num_tours, num_cities = out.shape
     for i in range(num_instances):
