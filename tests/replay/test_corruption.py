@@ -54,7 +54,7 @@ def seal(
     return writer.seal([make_group(actor, number, num_cities=num_cities) for number in range(first, first + 3)])
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize(
     ("start", "step"), [(3, 149), pytest.param(0, 1, marks=pytest.mark.slow)], ids=["sample", "every byte"]
