@@ -219,7 +219,7 @@ def test_weights_of_another_network_are_refused(run_dir: Path, tmp_path: Path) -
     state = load_checkpoint(checkpoint_of(run_dir))
     state["config"]["network"]["embedding_dim"] = 32
     save_checkpoint(tmp_path, state, 0, 2)
-    with pytest.raises(UsageError, match="the weights do not fit the settings beside them"):
+    with pytest.raises(UsageError, match="the weights do not fit the network of the settings: size mismatch for"):
         load_agent(tmp_path)
 
 

@@ -18,7 +18,7 @@ LEVELS = (
     ("config", "config_files", "types", "rng", "shared"),
     ("weights", "stats", "display", "tensorboard", "control", "settings", "pretrained"),
     ("tsp", "search", "replay", "plots"),
-    ("process", "console", "children", "rundir", "curves", "checkpoint", "best", "channels"),
+    ("process", "console", "children", "rundir", "curves", "checkpoint", "best", "channels", "trained"),
     ("network",),
     ("loss", "learner", "selfplay"),
     ("rollback",),

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
-from tspmz.checkpoint import check_agent_state, load_checkpoint, load_latest
 from tspmz.config import Config
 from tspmz.config_files import config_from_dict
 from tspmz.decode import Decoded, Decoding, LengthsOf, SearchFactory, decode
-from tspmz.errors import UsageError
 from tspmz.network.build import Network, build_network
 from tspmz.planning import UNGUIDED
-from tspmz.pretrained import find_agent, model_path
-from tspmz.rundir import CHECKPOINTS
+from tspmz.pretrained import model_path
 from tspmz.search import BatchedSearch
 from tspmz.settings import network_settings, search_settings
+from tspmz.trained import load_weights, read_agent_state
 from tspmz.training import learner_device
 from tspmz.types import Float32
 
@@ -76,20 +73,11 @@ def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
     >>> agent.config.problem.num_cities
     20
     """
-    place = find_agent(Path(source))
-    if place.is_dir():
-        directory = place / CHECKPOINTS if (place / CHECKPOINTS).is_dir() else place
-        state, path, _ = load_latest(directory)
-    else:
-        state, path = load_checkpoint(place), place
-    check_agent_state(state, path)
+    state, path = read_agent_state(source)
     config = config_from_dict(state["config"], str(path))
     chosen = learner_device(device)
     network = build_network(0, **network_settings(config))
-    try:
-        network.load_state_dict(state["learner"]["network"])
-    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: the weights do not fit the settings beside them: {error}") from None
+    load_weights(network, state, path)
     train_steps = int(state["learner"]["train_steps"])
     return Agent(network.to(chosen).eval(), config, train_steps, chosen, str(source))
 

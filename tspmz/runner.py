@@ -30,7 +30,7 @@ from tspmz.rundir import RunDirectory, write_config
 from tspmz.serial import run_serial
 from tspmz.settings import network_settings
 from tspmz.stats import Snapshot
-from tspmz.training import learner_device, learner_main
+from tspmz.training import initial_network, learner_device, learner_main
 from tspmz.warmup import compile_kernels
 
 _LOG = logging.getLogger(__name__)
@@ -287,7 +287,9 @@ def _prepare(
     if reached:
         _LOG.info("%s: nothing to do, %s; raise --steps or --minutes to go on", run.path, reached)
         return None
-    count = num_weights(build_network(config.run.seed, **network_settings(config)))
+    # initial weights that do not fit are an error now, too
+    network = build_network(0, **network_settings(config)) if restored else initial_network(config)
+    count = num_weights(network)
     for purpose, size in memory_plan(config, count).items():
         _LOG.info("shared memory: %.1f MiB for the %s", size / 2**20, purpose)
     version = int(restored.state["weights_version"]) if restored else 0

@@ -18,7 +18,7 @@ from tspmz.config import Config
 from tspmz.control import Phase
 from tspmz.errors import RunError, TspmzError
 from tspmz.learner import Learner, StepReport
-from tspmz.network.build import build_network, flatten_weights, num_weights
+from tspmz.network.build import AnyNetwork, build_network, flatten_weights, num_weights
 from tspmz.process import enter_child
 from tspmz.replay.buffer import ReplayBuffer
 from tspmz.replay.files import FileSystem
@@ -26,6 +26,7 @@ from tspmz.rng import generator_for
 from tspmz.rollback import Rollbacks
 from tspmz.rundir import CHECKPOINTS
 from tspmz.settings import learner_settings, network_settings, replay_settings
+from tspmz.trained import load_weights, read_agent_state
 from tspmz.types import Batch
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class TrainingLoop:
         self._files = files
         self._row = channels.stats.row("learner")
         self._draws_per_position = draws_per_position(config)
-        network = build_network(config.run.seed, **network_settings(config))
+        network = build_network(0, **network_settings(config)) if resumed else initial_network(config)
         self._flat = np.empty(num_weights(network), np.float32)
         self.learner = Learner(network, device, config.run.seed, **learner_settings(config))
         self.buffer = ReplayBuffer(
@@ -299,6 +300,18 @@ class TrainingLoop:
         """Take in what was played, and tell the limiter."""
         seen = self._channels.limiter.inserted
         self._channels.limiter.record_window(self._refresh(), seen)
+
+
+def initial_network(config: Config) -> AnyNetwork:
+    """What a new run begins with.
+
+    Raises:
+        CheckpointError, UsageError: there are no weights where the settings say, or they are of another network.
+    """
+    network = build_network(config.run.seed, **network_settings(config))
+    if config.learner.initial_weights:
+        load_weights(network, *read_agent_state(config.learner.initial_weights))
+    return network
 
 
 def learner_device(name: str) -> str:

@@ -24,6 +24,7 @@ FLAGS = {
     "--actor-device": "selfplay.device",
     "--network": "network.kind",
     "--seed": "run.seed",
+    "--init-from": "learner.initial_weights",
 }
 _METAVARS = {int: "INTEGER", float: "NUMBER", bool: "BOOLEAN", str: "TEXT"}
 

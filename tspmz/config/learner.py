@@ -15,6 +15,10 @@ class LearnerConfig:
         "auto", "where the learner runs; auto = cuda when there is one", choices=("auto", "cpu", "cuda")
     )
     threads: int = setting(1, "compute threads of the learner on the CPU", low=1, high=1024)
+    initial_weights: str = setting(
+        "", "run folder, checkpoint or pretrained model whose weights a new run starts from, also of another number of "
+        "cities; empty = random ones"
+    )
     batch_groups: int = setting(16, "groups in a batch", low=1, high=65_536)
     unroll_steps: int = setting(
         1, "dynamics steps K in the training unroll; those past the end of an episode are left out",

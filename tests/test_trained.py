@@ -1,0 +1,57 @@
+"""Runs that start from trained weights, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from process_helpers import TinyRun, tiny_channels, tiny_config
+
+from tspmz.checkpoint import CheckpointError, load_latest
+from tspmz.errors import UsageError
+from tspmz.runner import train
+from tspmz.training import TrainingLoop, initial_network
+
+
+def trained(directory: Path) -> TinyRun:
+    run = TinyRun(directory)
+    for _ in range(3):
+        run.loop.train_once()
+    run.loop.save()
+    return run
+
+
+def test_new_run_on_more_cities_starts_from_the_weights_of_another_one(tmp_path: Path) -> None:
+    first = trained(tmp_path)
+    config = tiny_config(problem__num_cities=7, learner__initial_weights=str(tmp_path))
+    loop = TrainingLoop(config, tiny_channels(config), tmp_path / "second", "another run", "cpu")
+    weights = first.loop.learner.module.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in loop.learner.module.state_dict().items())
+    assert loop.train_steps == 0
+    loop.save()
+
+    state, _, _ = load_latest(tmp_path / "second" / "checkpoints")
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.unlink()  # a resumed run has its own weights, and does not look for those that it began with
+    resumed = TrainingLoop(config, tiny_channels(config), tmp_path / "second", "another run", "cpu", state)
+    assert all(torch.equal(value, weights[name]) for name, value in resumed.learner.module.state_dict().items())
+
+
+def test_weights_that_are_not_there_or_of_another_network_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such run folder or checkpoint"):
+        initial_network(tiny_config(learner__initial_weights=str(tmp_path / "nowhere")))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="the directory holds none"):
+        initial_network(tiny_config(learner__initial_weights=str(tmp_path / "empty")))
+    trained(tmp_path)
+    with pytest.raises(UsageError, match="the weights do not fit the network of the settings: size mismatch for"):
+        initial_network(tiny_config(learner__initial_weights=str(tmp_path), network__embedding_dim=32))
+
+
+def test_wrong_initial_weights_are_refused_before_a_run_begins(tmp_path: Path) -> None:
+    config = tiny_config(learner__initial_weights=str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="nowhere"):
+        train(config, tmp_path / "run")
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / "run"])
+    assert not any((tmp_path / "run").glob("*"))
