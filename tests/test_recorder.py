@@ -10,7 +10,7 @@ from process_helpers import TinyRun
 
 from tspmz.config_files import config_hash
 from tspmz.errors import RunError
-from tspmz.recorder import Recorder
+from tspmz.recorder import Recorder, open_manifest
 from tspmz.replay.loading import LoadReport, load_segments
 from tspmz.replay.manifest import Manifest
 
@@ -120,3 +120,42 @@ def test_restarted_recorder_goes_on_behind_the_last_segment(tmp_path: Path) -> N
     second.finish()
     assert ids(stored(run, tmp_path / "replay")) == list(range(8))
     assert len(manifest.entries) == 2
+
+
+def test_restarted_recorder_lists_what_the_killed_one_had_sealed(tmp_path: Path) -> None:
+    """Killed between a segment and the manifest; meanwhile the ring overwrites the first groups of that segment."""
+    run, place = TinyRun(tmp_path, played=4, replay__keep_groups=1000), tmp_path / "replay"
+    recorder_of(run, place).finish()
+    run.play(8)
+    manifest = Manifest.load(place)
+    Recorder(run.config, run.channels, place, "a run", manifest.next_group_ids(), manifest).finish()
+    manifest.replace(manifest.entries[:-1])
+    run.play(60)  # the ring holds 64: groups 4 to 7 of the segment are overwritten, 8 to 11 are still there
+
+    manifest = open_manifest(run.config, place, "a run")
+    assert manifest.next_group_ids() == {0: 12}
+    Recorder(run.config, run.channels, place, "a run", manifest.next_group_ids(), manifest).finish()
+    report = stored(run, place)
+    assert ids(report) == list(range(72))
+    assert report.quarantined == []
+    assert lost(run) == 0
+
+
+def test_restarted_recorder_sets_aside_what_the_killed_one_left_damaged(tmp_path: Path) -> None:
+    run, place = TinyRun(tmp_path, played=4), tmp_path / "replay"
+    recorder_of(run, place).finish()
+    manifest = Manifest.load(place)
+    (damaged,) = (place / entry.name for entry in manifest.entries)
+    manifest.replace([])
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    manifest = open_manifest(run.config, place, "a run")
+    assert manifest.entries == []
+    Recorder(run.config, run.channels, place, "a run", manifest.next_group_ids(), manifest).finish()
+    assert ids(stored(run, place)) == list(range(4))
+    assert (place / "quarantine" / damaged.name).exists()
+
+
+def test_first_recorder_of_a_run_finds_nothing(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, played=0)
+    assert open_manifest(run.config, tmp_path / "replay", "a run").entries == []
+    assert not (tmp_path / "replay").exists()

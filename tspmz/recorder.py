@@ -7,13 +7,14 @@ import os
 import time
 from pathlib import Path
 
-from tspmz.channels import Channels
+from tspmz.channels import Channels, stored_fields
 from tspmz.config import Config
 from tspmz.config_files import config_hash
 from tspmz.control import Phase
 from tspmz.errors import RunError
 from tspmz.process import enter_child
 from tspmz.replay.files import FileSystem
+from tspmz.replay.loading import adopt_segments
 from tspmz.replay.manifest import Manifest
 from tspmz.replay.segments import SegmentWriter
 from tspmz.rundir import REPLAY
@@ -174,20 +175,28 @@ def _contiguous(groups: list[Group]) -> int:
     return next((i for i, group in enumerate(groups) if group.group_id != first + i), len(groups))
 
 
+def open_manifest(config: Config, directory: Path, run_id: str, files: FileSystem | None = None) -> Manifest:
+    """The manifest of a replay folder, new or not, with what an earlier recorder had no time to list.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    try:
+        manifest = Manifest.load(directory, files)
+    except FileNotFoundError:
+        manifest = Manifest(directory, run_id, files=files)
+    for line in adopt_segments(manifest, config_hash(config), stored_fields(config), files):
+        _LOG.warning("recorder: %s", line)
+    return manifest
+
+
 def recorder_main(config: Config, channels: Channels, run_dir: Path, run_id: str, parent_pid: int) -> None:
     """Main function of the recorder process; it goes on behind the last sealed segment."""
     enter_child(run_dir, "recorder", parent_pid, orderly=True)
     channels.stats.row("recorder").beat()
     _LOG.info("recorder starts (pid %d)", os.getpid())
-    directory = run_dir / REPLAY
+    manifest = open_manifest(config, run_dir / REPLAY, run_id)
     try:
-        manifest = Manifest.load(directory)
-    except FileNotFoundError:
-        manifest = Manifest(directory, run_id)
-    sealed: dict[int, int] = {}
-    for entry in manifest.entries:
-        sealed[entry.actor] = max(sealed.get(entry.actor, 0), entry.last_group_id + 1)
-    try:
-        Recorder(config, channels, directory, run_id, sealed, manifest).run(channels)
+        Recorder(config, channels, run_dir / REPLAY, run_id, manifest.next_group_ids(), manifest).run(channels)
     except RunError as error:
         raise SystemExit(str(error)) from None  # the parent shows what its children print last

@@ -17,6 +17,7 @@ from tspmz.replay.files import FileSystem
 from tspmz.replay.loading import LoadReport, load_segments
 from tspmz.replay.manifest import MANIFEST_NAME, Manifest, parse_manifest
 from tspmz.replay.segments import NewerSchemaError, SegmentError, SegmentInfo, SegmentWriter
+from tspmz.replay.verify import scan_folder
 
 
 def seal(
@@ -192,6 +193,31 @@ def test_f34_orphan_in_a_gap_that_was_meant_is_adopted(tmp_path: Path) -> None:
     manifest.add(seal(tmp_path, 0, 14, previous=8))
     (tmp_path / MANIFEST_NAME).unlink()
     assert ids(load(tmp_path))[0] == [*range(11), 14, 15, 16]
+
+
+def test_segment_that_is_not_listed_and_overlaps_is_set_aside_alone(tmp_path: Path) -> None:
+    """As a recorder of an earlier version left it: killed before it listed 9 to 12, its successor sealed from 11 on."""
+    manifest = folder(tmp_path)
+    seal(tmp_path, 0, 9, count=4)
+    manifest.add(seal(tmp_path, 0, 11, previous=8))
+    manifest.add(seal(tmp_path, 0, 14))
+    (scanned,) = [file for file in scan_folder(tmp_path) if file.problem]
+    assert (scanned.name, scanned.listed) == ("segment-0-9.h5", False)
+    assert scanned.problem.startswith("holds groups of segment-0-11.h5, too, which the manifest lists")
+    report = load(tmp_path)
+    assert ids(report)[0] == [*range(9), *range(11, 17)]
+    assert report.quarantined == ["segment-0-9.h5"]
+    assert load(tmp_path).quarantined == []
+
+
+def test_damaged_segment_that_is_not_listed_does_not_cost_those_that_are(tmp_path: Path) -> None:
+    manifest = folder(tmp_path)
+    path = tmp_path / seal(tmp_path, 0, 9).name
+    path.write_bytes(path.read_bytes()[:-1])
+    manifest.add(seal(tmp_path, 0, 12, previous=8))
+    report = load(tmp_path)
+    assert ids(report)[0] == [*range(9), 12, 13, 14]
+    assert report.quarantined == [path.name]
 
 
 def test_listed_segment_that_overlaps_is_set_aside(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def load_segments(
     one and all later ones of the actor go to `quarantine/`, so that the actor can play those numbers again. A gap
     between two listed segments is no damage: those groups were overwritten in the ring before they could be sealed.
     Segments on disk that the manifest does not list (a crash between the two) are adopted if they are whole and
-    follow: without a gap, or behind one that they say is meant (`SegmentHeader.previous_group_id`). Without a readable
+    follow: without a gap, or behind one that they say is meant (`SegmentHeader.previous_group_id`); else they are set
+    aside, alone where listed ones come after them. Without a readable
     manifest it is rebuilt from the files by the same rule. Files with other names are left alone.
 
     Args:
@@ -184,10 +185,15 @@ class _Loader:
                 info, segment = verify_segment(self._directory, candidate, self._demands, self._files)
                 if not follows(candidate, segment, expected):
                     raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
+                other = overlapped(candidates, index, info)
+                if other:
+                    raise SegmentError(f"holds groups of {other}, too, which the manifest lists")
             except NewerSchemaError as error:
                 raise NewerSchemaError(f"{self._directory / candidate.name}: {error}") from None
             except (SegmentError, FileNotFoundError, IrregularFileError) as error:
                 self.bad.append((candidate.name, str(error)))
+                if candidate.info is None and any(other.info is not None for other in candidates[index + 1 :]):
+                    continue  # what is listed behind it was sealed without it
                 later = f"comes after {candidate.name}, which is bad"
                 self.bad += [(other.name, later) for other in candidates[index + 1 :]]
                 break
@@ -219,6 +225,17 @@ def follows(candidate: Candidate, segment: Segment, expected: int) -> bool:
     return first == expected or (first > expected and (listed or segment.header.previous_group_id < expected))
 
 
+def overlapped(candidates: Sequence[Candidate], index: int, info: SegmentInfo) -> str:
+    """Name of the next listed segment, where one that is not listed holds groups of it, too; else empty.
+
+    A writer that was killed before it could list a segment leaves one, if the ring had already overwritten the first of
+    its groups when the next writer came.
+    """
+    following = next((other for other in candidates[index + 1 :] if other.info is not None), None)
+    clash = candidates[index].info is None and following and following.first_group_id <= info.last_group_id
+    return following.name if following and clash else ""
+
+
 def verify_segment(
     directory: Path, candidate: Candidate, demands: Demands, files: FileSystem
 ) -> tuple[SegmentInfo, Segment]:
@@ -247,6 +264,42 @@ def verify_segment(
     if candidate.info is not None and info != candidate.info:
         raise SegmentError("its groups are not those that the manifest lists")
     return info, segment
+
+
+def adopt_segments(
+    manifest: Manifest, config_hash: str, fields: Sequence[FieldSpec], files: FileSystem | None = None
+) -> list[str]:
+    """List what a writer sealed and was killed before it could list it, for the next writer of a run that goes on.
+
+    Whole segments behind the last listed one of their actor are listed, damaged ones set aside.
+
+    Returns:
+        A line for people about each.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    files = files or FileSystem()
+    directory, demands = manifest.directory, Demands(manifest.run_id, config_hash, fields)
+    notes = []
+    for candidates in find_candidates(directory, manifest.entries, files)[0].values():
+        ends = [candidate.info.last_group_id for candidate in candidates if candidate.info is not None]
+        expected = max(ends, default=candidates[0].first_group_id - 1) + 1
+        for candidate in candidates:
+            if candidate.info is not None or candidate.first_group_id < expected:
+                continue
+            try:
+                info, segment = verify_segment(directory, candidate, demands, files)
+                if not follows(candidate, segment, expected):
+                    raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
+            except (SegmentError, FileNotFoundError, IrregularFileError) as error:
+                _quarantine(directory, candidate.name, str(error), files)
+                notes.append(f"{directory / candidate.name}: {error}")
+                continue
+            manifest.add(info)
+            expected = info.last_group_id + 1
+            notes.append(f"{directory / candidate.name}: sealed, but not listed when its writer ended; listed now")
+    return notes
 
 
 def _quarantine(directory: Path, name: str, reason: str, files: FileSystem) -> bool:

@@ -55,6 +55,13 @@ class Manifest:
         run_id, entries = parse_manifest(files.read(directory / MANIFEST_NAME, _LARGEST_MANIFEST_BYTES))
         return cls(directory, run_id, entries, files)
 
+    def next_group_ids(self) -> dict[int, int]:
+        """By actor, one above its last group that is listed."""
+        found: dict[int, int] = {}
+        for entry in self.entries:
+            found[entry.actor] = max(found.get(entry.actor, 0), entry.last_group_id + 1)
+        return found
+
     def add(self, info: SegmentInfo) -> None:
         """List a sealed segment; listing it again replaces the entry.
 

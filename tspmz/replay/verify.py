@@ -16,7 +16,7 @@ import numpy as np
 from tspmz.replay.checks import is_permutation, rewards_add_up
 from tspmz.replay.fields import FieldSpec, load_group
 from tspmz.replay.files import FileSystem
-from tspmz.replay.loading import Candidate, Demands, find_candidates, follows, verify_segment
+from tspmz.replay.loading import Candidate, Demands, find_candidates, follows, overlapped, verify_segment
 from tspmz.replay.manifest import MANIFEST_NAME, Manifest
 from tspmz.replay.reading import Segment
 from tspmz.replay.segments import SEGMENT_NAME, SegmentError, SegmentInfo
@@ -108,7 +108,7 @@ def _manifest(directory: Path, run_id: str, files: FileSystem) -> tuple[list[Seg
 def _scan_actor(directory: Path, candidates: list[Candidate], origin: Origin, files: FileSystem) -> Iterator[Scanned]:
     demands = Demands(origin.run_id or None, origin.config_hash, origin.fields)
     expected = candidates[0].first_group_id
-    for candidate in candidates:
+    for index, candidate in enumerate(candidates):
         listed = candidate.info is not None
         try:
             info, segment = verify_segment(directory, candidate, demands, files)
@@ -120,6 +120,11 @@ def _scan_actor(directory: Path, candidates: list[Candidate], origin: Origin, fi
         except (SegmentError, OSError) as error:
             yield Scanned(candidate.name, listed, None, None, 0, str(error))
             expected = candidate.info.last_group_id + 1 if candidate.info else expected
+            continue
+        other = overlapped(candidates, index, info)
+        if other:
+            problem = f"holds groups of {other}, too, which the manifest lists: a resume sets it aside"
+            yield Scanned(candidate.name, listed, info, segment, 0, problem)
             continue
         problem, gap = "", 0
         if info.first_group_id < expected or not follows(candidate, segment, expected):
