@@ -34,6 +34,7 @@ setup(
         "click>=8.1",
         "h5py>=3.10",
         "jinja2>=3.1",
+        "llvmlite>=0.42",  # of numba; 0.42 is what numba 0.59 asks for
         "matplotlib>=3.8",
         "numba>=0.59",
         "numpy>=1.26",

@@ -8,6 +8,9 @@ from benchmarks.results import Result
 
 QUESTIONS = {
     "selfplay": "benchmarks.selfplay",
+    "ring": "benchmarks.ring",
+    "sampling": "benchmarks.sampling",
+    "weights": "benchmarks.weights",
 }
 """Name to a module with `measure(short: bool) -> Result`."""
 

@@ -157,9 +157,10 @@ def store_group(group: Group | Reanalysis, record: Records, specs: Sequence[Fiel
     """
     for spec in specs:
         value = _field_value(group, spec.name)
-        if np.shape(value) != spec.shape:
+        shape = getattr(value, "shape", ())  # np.shape would make an array of each number first
+        if shape != spec.shape:
             raise ValueError(
-                f"group {group.group_id} of actor {group.actor}: {spec.name} has shape {np.shape(value)}, "
+                f"group {group.group_id} of actor {group.actor}: {spec.name} has shape {shape}, "
                 f"the replay stores {spec.shape}"
             )
         if spec.name == "visit_counts" and np.max(value) > MAX_VISITS:

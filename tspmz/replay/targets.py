@@ -36,6 +36,8 @@ def returns(rewards: Float32, discount: float) -> Float32:
     Returns:
         `[..., T]` float32, `returns[t] = rewards[t] + discount * returns[t + 1]`.
     """
+    if discount == 1.0:  # the same sums in the same order, at a tenth of the time
+        return rewards[..., ::-1].astype(np.float64).cumsum(axis=-1)[..., ::-1].astype(np.float32)
     sums = np.empty(rewards.shape, np.float64)
     tail = np.zeros(rewards.shape[:-1], np.float64)
     for t in range(rewards.shape[-1] - 1, -1, -1):
