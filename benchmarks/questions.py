@@ -11,6 +11,9 @@ QUESTIONS = {
     "ring": "benchmarks.ring",
     "sampling": "benchmarks.sampling",
     "weights": "benchmarks.weights",
+    "sealing": "benchmarks.sealing",
+    "learner": "benchmarks.learner",
+    "startup": "benchmarks.startup",
 }
 """Name to a module with `measure(short: bool) -> Result`."""
 

@@ -113,7 +113,7 @@ def test_help_needs_no_heavy_module() -> None:
     code = (
         "import sys, tspmz.cli.train, tspmz.cli.eval, tspmz.cli.solve, tspmz.cli.replay, tspmz.cli.compare\n"
         "import tspmz.cli.export\n"
-        "print(sorted({'torch', 'numpy', 'numba', 'h5py', 'rich', 'tensorboardX'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'numba', 'h5py', 'matplotlib', 'rich', 'tensorboardX'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
