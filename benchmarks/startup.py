@@ -52,8 +52,10 @@ def _environment(**more: str) -> dict[str, str]:
 
 
 def _of_commands(short: bool) -> tuple[Table, list[Figure]]:
-    calls = {f"python -c {code!r}": ["-c", code] for code in ("pass", "import tspmz", "import torch")[: 2 if short else 3]}
-    scripts = _COMMANDS[:1] if short else _COMMANDS
+    scripts, codes = _COMMANDS, ("pass", "import tspmz", "import torch")
+    if short:
+        scripts, codes = scripts[:1], codes[:2]
+    calls = {f"python -c {code!r}": ["-c", code] for code in codes}
     calls |= {f"{name} --help": [str(ROOT / "bin" / name), "--help"] for name in scripts}
 
     def run(arguments: list[str]) -> None:
