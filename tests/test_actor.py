@@ -149,3 +149,21 @@ def test_f20_dropped_batches_cannot_starve_the_run(tmp_path: Path, monkeypatch: 
     row = run.channels.stats.row("actor", 0)
     assert row.get("groups_dropped") > 0
     assert run.channels.ring.written(0) > 4  # the limiter held the learner, so that a batch could be finished
+
+
+def test_two_halves_are_played_as_each_would_be_alone(tmp_path: Path) -> None:
+    """Two threads, the groups of the first half in front; each half has the noise of its own first group."""
+    run = TinyRun(tmp_path, selfplay__groups_in_parallel=5, selfplay__overlap=True)
+    groups = run.actor._play(10)
+    assert [group.group_id for group in groups] == [10, 11, 12, 13, 14]
+    alone = TinyRun(tmp_path / "alone", selfplay__groups_in_parallel=3)
+    fewer = TinyRun(tmp_path / "fewer", selfplay__groups_in_parallel=2)
+    for group, expected in zip(groups, [*alone.actor._play(10), *fewer.actor._play(13)], strict=True):
+        for name in ("coordinates", "tours", "rewards", "root_values", "visit_counts", "action_weights"):
+            assert np.array_equal(getattr(group, name), getattr(expected, name)), name
+    row = run.channels.stats.row("actor", 0)
+    before = run.channels.ring.written(0)
+    run.actor.play_once()
+    assert run.channels.ring.written(0) == before + 5
+    assert row.get("groups_played") == before + 5
+    assert row.get("network_seconds") > 0.0

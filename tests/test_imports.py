@@ -19,7 +19,7 @@ LEVELS = (
     ("weights", "stats", "display", "tensorboard", "control", "settings", "pretrained"),
     ("tsp", "search", "replay", "plots"),
     ("process", "console", "children", "rundir", "curves", "checkpoint", "best", "channels", "trained"),
-    ("network",),
+    ("acceleration", "network"),
     ("loss", "learner", "selfplay"),
     ("rollback",),
     (

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,12 +21,21 @@ from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, play_groups
 from tspmz.settings import group_settings, network_settings, search_settings
 from tspmz.stats import BeatingClock
+from tspmz.types import Group
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 _CROWD_NICENESS = 10
 _POLL_SECONDS = 0.02
 _COMPLAINT_SECONDS = 60.0
+
+
+class _Player(NamedTuple):
+    """What plays so many groups at a time."""
+
+    groups: int
+    model: SearchModel
+    search: BatchedSearch
 
 
 class Actor:
@@ -37,7 +48,7 @@ class Actor:
     """
 
     def __init__(self, index: int, config: Config, channels: Channels) -> None:
-        selfplay, problem = config.selfplay, config.problem
+        selfplay = config.selfplay
         self.index = index
         self.weights_version = -1
         self._channels = channels
@@ -53,11 +64,19 @@ class Actor:
         self._delay = selfplay.delay_seconds
         self._learner_row = channels.stats.row("learner")
         self._source = GroupSource(**group_settings(config, index))
-        self._search = BatchedSearch(self._count * selfplay.group_size, problem.num_cities, **search_settings(config))
         network = build_network(0, **network_settings(config)).to(selfplay.device).eval()
         self._network: Network = network
         self._flat = np.empty(num_weights(network), np.float32)
-        self._model = SearchModel(network, self._search.num_simulations + 1, selfplay.device)
+        halves = (self._count - self._count // 2, self._count // 2) if selfplay.overlap else (self._count,)
+        self._players = [self._player(count, config) for count in halves]
+        self._simulations = config.search.num_simulations
+        self._threads = ThreadPoolExecutor(len(halves)) if selfplay.overlap else None
+
+    def _player(self, count: int, config: Config) -> _Player:
+        selfplay = config.selfplay
+        search = BatchedSearch(count * selfplay.group_size, config.problem.num_cities, **search_settings(config))
+        nodes = search.num_simulations + 1
+        return _Player(count, SearchModel(self._network, nodes, selfplay.device, compiled=selfplay.compile), search)
 
     def pull_weights(self) -> bool:
         """Take over newer weights; True once there are any."""
@@ -80,10 +99,7 @@ class Actor:
         """Play one batch of groups to the end and write them, unless their weights have got too old meanwhile."""
         started = time.perf_counter()
         first = self._channels.ring.next_group_id(self.index)
-        groups = play_groups(
-            self._model, self._search, self._source, first, self._count, self.weights_version,
-            temperature=self.temperature, temperature_threshold=self._temperature_threshold, clock=self._clock,
-        )
+        groups = self._play(first)
         if self._too_old(len(groups)):
             return
         with self._row.timed("write_seconds"):
@@ -94,9 +110,27 @@ class Actor:
         self._row.add("groups_played", len(groups))
         self._row.add("env_steps", len(groups) * episodes * moves)
         # the last move is forced and not searched
-        self._row.add("simulations", len(groups) * episodes * (moves - 1) * self._search.num_simulations)
+        self._row.add("simulations", len(groups) * episodes * (moves - 1) * self._simulations)
         self._row.add("tour_length_sum", float(sum(-group.rewards.sum() / episodes for group in groups)))
         self._row.add("busy_seconds", time.perf_counter() - started)
+
+    def _play(self, first: int) -> list[Group]:
+        """The next groups, from number `first` on; of two halves each is played by a thread of its own.
+
+        Python runs one thread at a time, but not the one that waits for a GPU.
+        """
+        temperature = self.temperature
+
+        def play(player: _Player, first: int) -> list[Group]:
+            return play_groups(
+                player.model, player.search, self._source, first, player.groups, self.weights_version,
+                temperature=temperature, temperature_threshold=self._temperature_threshold, clock=self._clock,
+            )  # fmt: skip
+
+        if self._threads is None:
+            return play(self._players[0], first)
+        firsts = [first, first + self._players[0].groups]
+        return [group for part in self._threads.map(play, self._players, firsts) for group in part]
 
     def _too_old(self, groups: int) -> bool:
         """Whether too many versions were published since the batch began; its groups are then played again.

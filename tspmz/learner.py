@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from tspmz.acceleration import Compiled, lower_precision, to_device
 from tspmz.loss import Losses, LossInputs, unroll_loss
 from tspmz.network.build import Network
 from tspmz.rng import generator_for
@@ -103,6 +104,8 @@ class Learner:
         entropy_bonus: float,
         dynamics_gradient_scale: float,
         augment: bool,
+        precision: str = "float32",
+        compile: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.network = network
@@ -115,6 +118,8 @@ class Learner:
         self._positions = positions
         self._unroll_positions = unroll_positions
         self._augment = augment
+        self._precision = precision
+        self._loss = Compiled(unroll_loss, self.device, "learner.compile") if compile else unroll_loss
         self._max_grad_norm = max_grad_norm
         self._schedule = {
             "peak": learning_rate,
@@ -141,7 +146,8 @@ class Learner:
         rate = self.rate_factor * learning_rate(self.train_steps, progress, **self._schedule)  # type: ignore[arg-type]
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        losses = unroll_loss(self.network, self._inputs(batch), **self._loss_settings)  # type: ignore[arg-type]
+        with lower_precision(self.device, self._precision):
+            losses = self._loss(self.network, self._inputs(batch), **self._loss_settings)  # type: ignore[arg-type]
         self._optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._max_grad_norm)
@@ -166,21 +172,18 @@ class Learner:
             positions = _draw(rng, len(coordinates), batch.rewards.shape[2], self._positions)
         unrolled = _draw(rng, len(coordinates), positions.shape[1], self._unroll_positions)
         return LossInputs(
-            coordinates=self._to_device(coordinates),
-            tours=self._to_device(batch.tours),
-            rewards=self._to_device(batch.rewards),
-            prior_log_probs=self._to_device(batch.prior_log_probs),
-            value_targets=self._to_device(batch.value_targets),
-            policy_targets=None if batch.policy_targets is None else self._to_device(batch.policy_targets),
-            policy_weights=self._to_device(batch.policy_weights),
-            importance_weights=self._to_device(batch.importance_weights),
-            positions=self._to_device(positions),
-            unrolled=self._to_device(unrolled),
-            position_weights=None if batch.position_weights is None else self._to_device(batch.position_weights),
+            coordinates=to_device(coordinates, self.device),
+            tours=to_device(batch.tours, self.device),
+            rewards=to_device(batch.rewards, self.device),
+            prior_log_probs=to_device(batch.prior_log_probs, self.device),
+            value_targets=to_device(batch.value_targets, self.device),
+            policy_targets=None if batch.policy_targets is None else to_device(batch.policy_targets, self.device),
+            policy_weights=to_device(batch.policy_weights, self.device),
+            importance_weights=to_device(batch.importance_weights, self.device),
+            positions=to_device(positions, self.device),
+            unrolled=to_device(unrolled, self.device),
+            position_weights=None if batch.position_weights is None else to_device(batch.position_weights, self.device),
         )
-
-    def _to_device(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def state(self) -> dict[str, Any]:
         """Weights, optimizer and counters as tensors and plain values (copies on the CPU)."""

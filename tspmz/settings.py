@@ -44,6 +44,7 @@ def learner_settings(config: Config) -> dict[str, Any]:
         "optimizer", "momentum", "weight_decay", "max_grad_norm", "learning_rate", "warmup_steps", "decay",
         "decay_fraction", "final_rate_fraction", "decay_rate", "decay_steps", "positions", "unroll_positions",
         "value_loss_weight", "reward_loss_weight", "entropy_bonus", "dynamics_gradient_scale", "augment",
+        "precision", "compile",
     )  # fmt: skip
     # states past the end of an episode count for nothing: not even the steps that would lead there are taken
     unroll_steps = min(config.learner.unroll_steps, config.problem.num_cities - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import TracebackType
 from typing import NamedTuple
@@ -190,11 +191,13 @@ class BeatingClock:
 
     def __init__(self, row: StatsRow) -> None:
         self._row = row
+        self._one_at_a_time = threading.Lock()  # two halves of a batch may be played by two threads
 
     def add(self, name: str, value: float) -> None:
         """Add seconds to a column, and beat."""
-        self._row.add(name, value)
-        self._row.beat()
+        with self._one_at_a_time:
+            self._row.add(name, value)
+            self._row.beat()
 
 
 class Timing:

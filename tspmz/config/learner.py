@@ -14,6 +14,13 @@ class LearnerConfig:
     device: str = setting(
         "auto", "where the learner runs; auto = cuda when there is one", choices=("auto", "cpu", "cuda")
     )
+    precision: str = setting(
+        "float32", "of the loss and its gradients: float32, tf32 (matrix products on a GPU), or bf16 (torch's "
+        "autocast); weights and optimizer stay float32", choices=("float32", "tf32", "bf16"),
+    )  # fmt: skip
+    compile: bool = setting(
+        False, "the loss is compiled by torch.compile, on a GPU with CUDA graphs; where that fails it runs as it is"
+    )
     threads: int = setting(1, "compute threads of the learner on the CPU", low=1, high=1024)
     initial_weights: str = setting(
         "", "run folder, checkpoint or pretrained model whose weights a new run starts from, also of another number of "

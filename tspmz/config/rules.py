@@ -74,6 +74,10 @@ def _play_rules(config: Config) -> list[str]:
         )
     if config.replay.policy_target == "advantage" and config.selfplay.group_size < 2:
         problems.append("selfplay.group_size = 1: replay.policy_target = advantage needs a group of at least 2")
+    if config.selfplay.overlap and config.selfplay.groups_in_parallel < 2:
+        problems.append("selfplay.overlap = true: needs selfplay.groups_in_parallel of at least 2, to halve them")
+    if config.selfplay.overlap and config.selfplay.compile:
+        problems.append("selfplay.overlap = true: excludes selfplay.compile = true (CUDA graphs belong to one thread)")
     return problems
 
 

@@ -40,3 +40,11 @@ class SelfPlayConfig:
         "again with newer ones; 0 = no limit", low=0, high=10**9,
     )  # fmt: skip
     device: str = setting("cpu", "where actors evaluate the network", choices=("cpu", "cuda"))
+    overlap: bool = setting(
+        False, "an actor plays its groups in two halves: while a GPU evaluates the states of one, the trees of the "
+        "other grow on the CPU",
+    )  # fmt: skip
+    compile: bool = setting(
+        False, "what a simulation asks of the network is compiled by torch.compile, on a GPU with CUDA graphs; where "
+        "that fails it runs as it is",
+    )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tspmz.acceleration import Compiled
 from tspmz.network.attention import legal_bias
 from tspmz.network.build import Network
 from tspmz.types import Bool, Float32, Int64, RecurrentOutput, RootOutput
@@ -24,13 +25,20 @@ class SearchModel:
         num_nodes: nodes of a tree, simulations + 1.
         device: where the network runs.
         with_values: False: `initial` leaves the value head out and says 0, for a search that values states otherwise.
+        compiled: the work of `recurrent` is compiled, for calls of one shape.
     """
 
     def __init__(
-        self, network: Network, num_nodes: int, device: torch.device | str = "cpu", with_values: bool = True
+        self,
+        network: Network,
+        num_nodes: int,
+        device: torch.device | str = "cpu",
+        with_values: bool = True,
+        compiled: bool = False,
     ) -> None:
         self.network = network
         self.device = torch.device(device)
+        self._expand = Compiled(_expand, self.device, "selfplay.compile") if compiled else _expand
         self._with_values = with_values
         self._num_nodes = num_nodes
         self._context: Any = None
@@ -84,11 +92,9 @@ class SearchModel:
         rows = torch.from_numpy(parents * episodes + np.arange(episodes)).to(self.device)
         states = self._embeddings.view(-1, self._embeddings.shape[-1]).index_select(0, rows).view(*self._shape, -1)
         taken = torch.from_numpy(actions).to(self.device).view(self._shape)
-        embeddings, reward_logits = self.network.dynamics(self._context, states, taken)
-        self._embeddings[node] = embeddings.reshape(episodes, -1)
         legal = torch.from_numpy(legal_actions).to(self.device).view(*self._shape, -1)
-        policy_logits, value_logits = self.network.prediction(self._context, embeddings, taken, legal_bias(legal))
-        scalars = self.network.support.to_scalar(torch.stack((reward_logits, value_logits)))
+        embeddings, scalars, policy_logits = self._expand(self.network, self._context, states, taken, legal)
+        self._embeddings[node] = embeddings.reshape(episodes, -1)
         rewards, values = scalars.view(2, -1).cpu().numpy()
         return RecurrentOutput(rewards, values, _flat(policy_logits))
 
@@ -98,6 +104,15 @@ class SearchModel:
         size = (self._num_nodes, instances * episodes, self.network.embedding_dim)
         if self._embeddings.shape != size:
             self._embeddings = torch.zeros(size, device=self.device)
+
+
+def _expand(
+    network: Network, context: Any, states: Tensor, actions: Tensor, legal_actions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings `[M, E, D]` after `actions [M, E]`, rewards and values `[2, M, E]`, policy logits `[M, E, N]`."""
+    embeddings, reward_logits = network.dynamics(context, states, actions)
+    policy_logits, value_logits = network.prediction(context, embeddings, actions, legal_bias(legal_actions))
+    return embeddings, network.support.to_scalar(torch.stack((reward_logits, value_logits))), policy_logits
 
 
 def _flat(values: Tensor) -> Float32:
