@@ -26,7 +26,7 @@ from tspmz.training import TrainingLoop
 
 _CITIES = (20, 50, 100)
 _LIMIT = 0.95
-_RUN_SECONDS, _WARM_SECONDS, _ROUNDS = 40.0, 15.0, 5
+_RUN_SECONDS, _WARM_SECONDS, _ROUNDS = 25.0, 10.0, 5
 _PRODUCTS = ("mm", "bmm", "addmm", "baddbmm")
 
 
@@ -102,7 +102,7 @@ def measure(short: bool) -> Result:
                     torch.matmul(left, right)
 
             calls = {"turn": turns.turn, "step": turns.step, "products": multiply}
-            spent = interleaved({name: here(call) for name, call in calls.items()}, seconds=1.0, short=short)
+            spent = interleaved({name: here(call) for name, call in calls.items()}, seconds=0.5, short=short)
         rates = [1 / spent[name].median for name in ("turn", "step")]
         rows.append(
             [cities, *rates, flops / 1e9, *[flops / 1e9 / spent[name].median for name in ("step", "products")]]
