@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tspmz.replay.fields import fields_for
+from tspmz.replay.rerooting import reroot_best
 from tspmz.replay.ring import Ring
 from tspmz.replay.sumtree import SumTree
+from tspmz.replay.targets import returns
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env, tours
 from tspmz.types import Bool, Int64, RecurrentOutput, RootOutput
@@ -31,6 +33,9 @@ def compile_kernels() -> None:
     tree = SumTree(2)
     tree.set(np.array([0]), np.array([1.0]))
     tree.sample(rng, 1)
+    rewards = np.zeros((1, 2, _CITIES - 1), np.float32)
+    reroot_best(coordinates, np.tile(np.arange(_CITIES), (1, 2, 1)), rewards, 1, rng)
+    returns(rewards, 1.0)
     Ring(1, 2, fields_for(_CITIES, 1, "advantage")).read(0, 0)
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from replay_helpers import make_group
 
+from tspmz.replay import checksum, rerooting, sumtree, targets
 from tspmz.replay.buffer import ReplayBuffer
 from tspmz.replay.fields import fields_for
 from tspmz.replay.ring import Ring
 from tspmz.types import Batch, Group
+from tspmz.warmup import compile_kernels
 
 
 def filled(
@@ -306,3 +308,18 @@ def test_unknown_settings_are_refused() -> None:
         ReplayBuffer(ring, batch_groups=1, sampling="best")
     with pytest.raises(ValueError, match="does not store"):
         ReplayBuffer(ring, batch_groups=1, policy_target="gumbel")
+
+
+def test_learner_compiles_nothing_after_the_warm_up() -> None:
+    """Kernels of the replay have one signature, whatever the sizes: the first batch of a run waits for no compiler."""
+    compile_kernels()
+    kernels = (rerooting._walk, targets._sum_backwards, checksum.copy_rows, sumtree._set, sumtree._find)
+    before = [len(kernel.signatures) for kernel in kernels]
+    ring = Ring(2, 4, fields_for(7, 5, "advantage"))
+    for actor in range(2):
+        ring.writer(actor).write(make_group(actor, 0, num_cities=7, group_size=5))
+    buffer = ReplayBuffer(ring, batch_groups=3, rerooted_episodes=2)
+    buffer.ingest()
+    batch = buffer.sample(np.random.default_rng(0))
+    buffer.update_priorities(batch.slots, batch.actors, batch.group_ids, np.ones(3))
+    assert [len(kernel.signatures) for kernel in kernels] == before

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numba import njit
 
 from tspmz.types import Bool, Float32, Int64
+
+
+@njit(cache=True, nogil=True)
+def _walk(coordinates, best, worst, first, direction, tours, rewards):  # type: ignore[no-untyped-def]
+    """Write the walk of the tour `best [M, N]` from place `first [M, R]` over each episode in `worst [M, R]`."""
+    last = best.shape[1] - 1
+    for i in range(worst.shape[0]):
+        points = coordinates[i]
+        for r in range(worst.shape[1]):
+            tour, reward = tours[i, worst[i, r]], rewards[i, worst[i, r]]
+            place = first[i, r]
+            city, before = best[i, place], 0.0
+            for k in range(last + 1):
+                tour[k] = city
+                place += direction[i, r]
+                place = 0 if place > last else last if place < 0 else place
+                following = best[i, place]
+                x = np.float64(points[following, 0]) - np.float64(points[city, 0])
+                y = np.float64(points[following, 1]) - np.float64(points[city, 1])
+                edge = math.sqrt(x * x + y * y)
+                if k < last:
+                    reward[k] = -edge
+                else:
+                    reward[last - 1] = -(before + edge)  # the last move closes the tour
+                city, before = following, edge
 
 
 def reroot_best(
@@ -22,23 +50,16 @@ def reroot_best(
     Returns:
         Tours and rewards of the groups as they are learned from, and which episodes `[M, G]` are such walks.
     """
-    num_groups, group_size, num_cities = tours.shape
+    num_groups, group_size, _ = tours.shape
     rows = np.arange(num_groups)[:, None]
     order = np.argsort(-rewards.sum(axis=-1, dtype=np.float64), axis=1, kind="stable")
-    worst = order[:, group_size - count :]
+    worst = np.ascontiguousarray(order[:, group_size - count :])
     best = tours[rows[:, 0], order[:, 0]]
     place_of = np.argsort(best, axis=1)
     first = place_of[rows, tours[rows, worst, 0]]
     direction = rng.choice((-1, 1), size=worst.shape)
-    places = (first[..., None] + direction[..., None] * np.arange(num_cities)) % num_cities
-    walks = best[rows[..., None], places]
-    points = coordinates[rows[..., None], walks].astype(np.float64)
-    steps = np.roll(points, -1, axis=2) - points
-    edges = np.sqrt(steps[..., 0] ** 2 + steps[..., 1] ** 2)  # np.linalg.norm takes four times as long over two numbers
-    edges[..., -2] += edges[..., -1]  # the last move closes the tour
     new_tours, new_rewards = tours.copy(), rewards.copy()
-    new_tours[rows, worst] = walks
-    new_rewards[rows, worst] = -edges[..., :-1]
+    _walk(coordinates, best, worst, first, direction, new_tours, new_rewards)
     replaced = np.zeros((num_groups, group_size), np.bool_)
     replaced[rows, worst] = True
     return new_tours, new_rewards, replaced
