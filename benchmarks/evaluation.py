@@ -2,6 +2,7 @@
 
     python -m benchmarks.evaluation [--cities 20] [--count 1000] [--starts 20] [--augment 8] [--decode greedy]
     python -m benchmarks.evaluation --cities 500 --count 2 --starts 100
+    python -m benchmarks.evaluation --cities 500 --count 1 --starts 100 --decode search --simulations 4 --rounds 1
 
 With the default settings and a freshly drawn network: its weights do not change the amount of work. Memory is the peak
 of the whole process, and what decoding added to it.
@@ -21,8 +22,12 @@ import click
 @click.option("--starts", default=20, show_default=True)
 @click.option("--augment", default=8, show_default=True)
 @click.option("--decode", default="greedy", show_default=True, type=click.Choice(["greedy", "sample", "search"]))
+@click.option("--simulations", default=8, show_default=True, help="Per move, with --decode search.")
+@click.option("--dynamics", default="learned", show_default=True, type=click.Choice(["learned", "true"]))
 @click.option("--rounds", default=3, show_default=True, help="The median round is reported.")
-def main(cities: int, count: int, starts: int, augment: int, decode: str, rounds: int) -> None:
+def main(
+    cities: int, count: int, starts: int, augment: int, decode: str, simulations: int, dynamics: str, rounds: int
+) -> None:
     """Measure evaluation on one core."""
     import numpy as np
     import torch
@@ -40,8 +45,9 @@ def main(cities: int, count: int, starts: int, augment: int, decode: str, rounds
     config = load_config()
     agent = Agent(build_network(0, **network_settings(config)).eval(), config, 0, "cpu", "a freshly drawn network")
     coordinates = published_uniform(cities, count, 1234)
-    decoding = Decoding(decode, starts=starts, augment=augment)
-    agent.decode(coordinates[:1, :20], Decoding(decode))  # compiles
+    searches = {"simulations": simulations, "dynamics": dynamics} if decode == "search" else {}
+    decoding = Decoding(decode, starts=starts, augment=augment, **searches)
+    agent.decode(coordinates[:1, :20], decoding._replace(starts=1))  # compiles
     before = _peak_mib()
     seconds, cpu_seconds = [], []
     for _ in range(rounds):

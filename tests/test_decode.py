@@ -172,20 +172,69 @@ def test_searched_tours_are_permutations_and_repeatable() -> None:
     assert np.array_equal(found[0], found[1])
 
 
-@pytest.mark.parametrize("max_episodes", [1, 2, 3, 5, 9, 1000])
-def test_parts_that_are_searched_apart_give_the_same_tours(max_episodes: int) -> None:
-    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
-    starts = np.tile(np.arange(3), (INSTANCES, 1))
-    sizes: list[int] = []
+PARTS = (
+    Decoding(starts=N, augment=8),
+    Decoding("sample", starts=3, augment=8, samples=4, seed=3),
+    Decoding("search", starts=N, augment=8),
+    Decoding("search", starts=N, augment=8, dynamics="true"),
+    Decoding("search", starts=N, dynamics="true", prior="uniform"),
+)
 
-    def make(batch_size: int, num_cities: int) -> BatchedSearch:
-        sizes.append(batch_size)
-        return make_search(batch_size, num_cities)
 
-    found = searched_tours(network, make, points, starts, max_episodes=max_episodes)
-    assert max(sizes) <= max_episodes
-    assert sum(sizes) == 3 * INSTANCES
-    assert np.array_equal(found, searched_tours(network, make_search, points, starts))
+@pytest.mark.parametrize("decoding", PARTS, ids=lambda one: f"{one.decode} {one.dynamics} {one.prior}")
+@pytest.mark.parametrize("episodes", [1, 2, 5, 7])
+def test_starts_of_one_instance_may_be_decoded_apart(
+    decoding: Decoding, episodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(2, N)
+    whole = decode(network, points, decoding, make_search=make_search)
+    make = decode_module._Maker(network, decoding, make_search, 0.0, "cpu")
+    city_bytes = 4 * N * (512 if decoding.decode == "search" else 24)
+    monkeypatch.setattr(decode_module, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(
+        decode_module, "_BATCH_BYTES", episodes * decoding.augment * (city_bytes + make._tree_bytes(N))
+    )
+    made: list[int] = []
+    tours = decode_module._Maker.tours
+
+    def noted(maker: Any, points: np.ndarray, starts: np.ndarray, draws: Any) -> Any:
+        made.append(len(starts))
+        return tours(maker, points, starts, draws)
+
+    monkeypatch.setattr(decode_module._Maker, "tours", noted)
+    parts = decode(network, points, decoding, make_search=make_search)
+    total = (decoding.starts or N) * decoding.samples
+    assert made == 2 * [min(episodes, total - first) for first in range(0, total, episodes)]
+    np.testing.assert_allclose(whole.lengths, parts.lengths, rtol=1e-12)  # of tours as long as each other, either
+    assert is_permutation(parts.tours).all()
+    assert (whole.record is None) == (parts.record is None)
+    for array, other in zip(whole.record or (), parts.record or (), strict=True):
+        np.testing.assert_allclose(array, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cities", "simulations", "decoding"),
+    [
+        (20, 10_000, Decoding("search", dynamics="true", prior="uniform")),
+        (500, 10_000, Decoding("search", starts=None, augment=8, dynamics="true")),
+        (500, 8, Decoding("search", starts=100, augment=8)),
+        (500, 1000, Decoding("search", starts=None, augment=8)),
+        (500, 1, Decoding("sample", starts=None, augment=8, samples=1000)),
+    ],
+)
+def test_memory_of_what_is_made_at_a_time_is_bounded(cities: int, simulations: int, decoding: Decoding) -> None:
+    def make(batch: int, num_actions: int) -> BatchedSearch:
+        return BatchedSearch(batch, num_actions, num_simulations=simulations, algorithm="puct")
+
+    episodes = (decoding.starts or cities) * decoding.samples
+    maker = decode_module._Maker(tiny_network(num_cities=cities), decoding, make, 0.0, "cpu")
+    made = list(maker.parts(256, cities, episodes))
+    one_tree = make(1, cities).num_bytes if decoding.decode == "search" else 0
+    for instances, parts in made:
+        trees = (instances.stop - instances.start) * decoding.augment * max(part.stop - part.start for part in parts)
+        assert trees * (one_tree + 8 * cities) < 2**29
+        assert [parts[0].start, parts[-1].stop] == [0, episodes]
+    assert sum(instances.stop - instances.start for instances, _ in made) == 256
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Search with the true rules: tours of any number of instances in bounded memory, with and without a network."""
+"""Search with the true rules: tours, and the record of them, with and without a network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from model_helpers import KINDS, random_coordinates, tiny_network
 
-from tspmz import planning
 from tspmz.network.inference import SearchModel
-from tspmz.planning import UNGUIDED, plan
+from tspmz.planning import UNGUIDED, Record, merged, plan
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import play
 from tspmz.tsp.reference import solve_exact
@@ -44,37 +43,14 @@ def test_more_simulations_find_shorter_tours_up_to_the_optimum() -> None:
     assert means[2] < 1.005 * optimum
 
 
-@pytest.mark.parametrize("batch_bytes", [1, 15_000])
-def test_small_batches_find_the_same(batch_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    points = random_coordinates(INSTANCES, N)
-    whole = plan(make_search(), points, STARTS)
-    monkeypatch.setattr(planning, "_BATCH_BYTES", batch_bytes)
-    finished: list[int] = []
-    parts = plan(make_search(), points, STARTS, on_progress=finished.append)
-    for array, other in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(array, other)
-    assert sum(finished) == INSTANCES
-    assert len(finished) == INSTANCES if batch_bytes == 1 else 1 < len(finished) < INSTANCES
-
-
-def test_memory_of_many_simulations_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    batches: list[BatchedSearch] = []
-
-    def make(batch: int, cities: int) -> BatchedSearch:
-        batches.append(BatchedSearch(batch, cities, num_simulations=10_000, **UNGUIDED))
-        return batches[-1]
-
-    class Stop(Exception):
-        pass
-
-    def stop(*_: Any, **__: Any) -> Any:
-        raise Stop
-
-    monkeypatch.setattr(planning, "play", stop)
-    with pytest.raises(Stop):
-        plan(make, np.zeros((256, 20, 2), np.float32), np.zeros((256, 1), np.int64))
-    assert 16 <= batches[-1].batch_size < 256
-    assert batches[-1].num_bytes < 256 * 2**20
+def test_record_of_two_parts_is_the_best_of_both() -> None:
+    simulations = np.array([1, 5])
+    one = Record(simulations, np.array([[np.inf, 3.0], [2.0, 3.0]]), np.array([2.5, 3.0]))
+    other = Record(simulations, np.array([[4.0, 5.0], [4.0, 1.0]]), np.array([4.0, 1.5]))
+    both = merged([one, other])
+    np.testing.assert_array_equal(both.simulations, simulations)
+    np.testing.assert_array_equal(both.best_lengths, [[4.0, 3.0], [2.0, 1.0]])
+    np.testing.assert_array_equal(both.played_lengths, [2.5, 1.5])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,11 +11,12 @@ import torch
 from tspmz.network.build import Network
 from tspmz.network.inference import SearchModel
 from tspmz.network.rollout import Rollout, start_rollout
-from tspmz.planning import Record, joined, plan, record_of
+from tspmz.planning import Record, joined, merged, plan, record_of
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import play
 from tspmz.tsp import symmetry, tours
+from tspmz.tsp.dynamics import TrueDynamics
 from tspmz.types import Float32, Float64, Int64
 
 SearchFactory = Callable[[int, int], BatchedSearch]
@@ -132,30 +133,20 @@ def searched_tours(
     coordinates: Float32,
     starts: Int64,
     device: torch.device | str = "cpu",
-    max_episodes: int = 2**62,
 ) -> Int64:
     """Tours `[I, G, N]` that take the searched move, without noise.
 
     Args:
         network: in evaluation mode, on `device`.
-        make_search: makes the search of each part.
+        make_search: makes the search.
         coordinates: `[I, N, 2]` float32 in the unit square.
         starts: `[I, G]` int64.
         device: where the network runs.
-        max_episodes: played at a time, at least 1: whole instances, or a part of one's.
     """
-    num_instances, num_starts = starts.shape
-    found = np.empty((num_instances, num_starts, coordinates.shape[1]), np.int64)
+    search = make_search(starts.size, coordinates.shape[1])
+    model = SearchModel(network, search.num_simulations + 1, device)
     rng = np.random.default_rng(0)  # never drawn from: no noise, temperature 0
-    rows, columns = max(1, max_episodes // num_starts), min(num_starts, max_episodes)
-    for i in range(0, num_instances, rows):
-        for g in range(0, num_starts, columns):
-            part = np.s_[i : i + rows, g : g + columns]
-            search = make_search(starts[part].size, coordinates.shape[1])
-            model = SearchModel(network, search.num_simulations + 1, device)
-            played = play(model, search, coordinates[part[0]], starts[part], rng, temperature=0.0, noise=False)
-            found[part] = played.tours
-    return found
+    return play(model, search, coordinates, starts, rng, temperature=0.0, noise=False).tours
 
 
 def decode(
@@ -170,6 +161,8 @@ def decode(
     on_progress: Callable[[int], None] | None = None,
 ) -> Decoded:
     """The best tour of each instance over starts, symmetries and samples.
+
+    Whole instances are decoded at a time, or starts of one, as many as fit into the memory set aside.
 
     Args:
         network: in evaluation mode, on `device`.
@@ -187,44 +180,110 @@ def decode(
     num_instances, num_cities, _ = coordinates.shape
     num_starts = num_cities if decoding.starts is None else decoding.starts
     _check(decoding, num_starts, num_cities, make_search)
-    augment, per_start = decoding.augment, decoding.samples if decoding.decode == "sample" else 1
-    episodes = num_starts * per_start
+    per_start = decoding.samples if decoding.decode == "sample" else 1
+    starts = np.repeat(np.arange(num_starts), per_start)
+    make = _Maker(network, decoding, make_search, edge_reward, device)
     best = np.full(num_instances, np.inf)
     best_tours = np.zeros((num_instances, num_cities), np.int64)
     records: list[Record] = []
-    searching, on_cpu = decoding.decode == "search", torch.device(device).type == "cpu"
-    batch_bytes, per_city = (_BATCH_BYTES, 512) if searching else (_CACHE_BYTES if on_cpu else _BATCH_BYTES, 24)
-    tree_bytes = _tree_bytes(network, num_cities, decoding, make_search)
-    for instances in _batches(num_instances, num_cities, episodes * augment, batch_bytes, per_city, tree_bytes):
-        part = coordinates[instances]
-        chosen = len(part)
-        seen = symmetry.all_symmetries(part).reshape(-1, num_cities, 2) if augment > 1 else part
-        starts = np.tile(np.repeat(np.arange(num_starts), per_start), (len(seen), 1))
-        if decoding.true_rules:
-            assert make_search is not None
-            planned = plan(
-                make_search, seen, starts, network=network if decoding.prior == "network" else None,
-                leaf_values=decoding.chosen_leaf_values, edge_reward=edge_reward, device=device,
-            )  # fmt: skip
-            records.append(record_of(planned, augment))
-            found = planned.tours
-        elif searching:
-            assert make_search is not None
-            limit = max(1, batch_bytes // (4 * num_cities * per_city + tree_bytes))
-            found = searched_tours(network, make_search, seen, starts, device, limit)
-        else:
-            uniforms = _uniforms(decoding, instances, episodes, num_cities) if decoding.decode == "sample" else None
-            found = policy_tours(network, seen, starts, device, uniforms)
-        # lengths on the original coordinates: a symmetry's rounding must not decide
-        by_instance = found.reshape(augment, chosen, episodes, num_cities).swapaxes(0, 1)
-        candidates = by_instance.reshape(chosen, -1, num_cities)
-        lengths = lengths_of(instances, candidates) if lengths_of else tours.tour_lengths(part, candidates)
-        pick = lengths.argmin(axis=1)
-        best[instances] = lengths[np.arange(chosen), pick]
-        best_tours[instances] = candidates[np.arange(chosen), pick]
+    for instances, parts in make.parts(num_instances, num_cities, len(starts)):
+        chosen = coordinates[instances]
+        draws = _Draws(decoding, instances, num_cities) if decoding.decode == "sample" else None
+        found: list[Record] = []
+        for part in parts:
+            candidates, record = make.tours(chosen, starts[part], draws)
+            # lengths on the original coordinates: a symmetry's rounding must not decide
+            lengths = lengths_of(instances, candidates) if lengths_of else tours.tour_lengths(chosen, candidates)
+            pick = lengths.argmin(axis=1)[:, None]
+            shortest = np.take_along_axis(lengths, pick, 1)[:, 0]
+            better = np.flatnonzero(shortest < best[instances])
+            best[instances][better] = shortest[better]
+            best_tours[instances][better] = candidates[better, pick[better, 0]]
+            found += [record] if record is not None else []
+        records += [merged(found)] if found else []
         if on_progress is not None:
-            on_progress(chosen)
+            on_progress(len(chosen))
     return Decoded(best_tours, best, joined(records) if records else None)
+
+
+class _Maker:
+    """Makes tours on parts of the work, each of which fits into the memory set aside."""
+
+    def __init__(
+        self,
+        network: Network,
+        decoding: Decoding,
+        make_search: SearchFactory | None,
+        edge_reward: float,
+        device: torch.device | str,
+    ) -> None:
+        self._network, self._decoding, self._make_search = network, decoding, make_search
+        self._edge_reward, self._device = edge_reward, device
+
+    def parts(self, num_instances: int, num_cities: int, episodes: int) -> Iterator[tuple[slice, list[slice]]]:
+        """Slices of instances, each with the slices of its episodes (of one symmetry) that are made at a time.
+
+        What is kept for pairs of cities while an instance is encoded counts as one more episode per city.
+        """
+        decoding = self._decoding
+        on_cpu = torch.device(self._device).type == "cpu"
+        limit = _CACHE_BYTES if on_cpu and decoding.decode != "search" else _BATCH_BYTES
+        city_bytes = 4 * num_cities * (512 if decoding.decode == "search" else 24)
+        column_bytes = decoding.augment * (city_bytes + self._tree_bytes(num_cities))
+        row_bytes = episodes * column_bytes + num_cities * city_bytes
+        rows = max(1, min(num_instances, limit // row_bytes))
+        # one instance alone may take more than the cache: less at a time would encode it again and again
+        columns = episodes if row_bytes <= limit else max(1, min(episodes, _BATCH_BYTES // column_bytes))
+        sliced = [slice(first, min(first + columns, episodes)) for first in range(0, episodes, columns)]
+        for first in range(0, num_instances, rows):
+            yield slice(first, min(first + rows, num_instances)), sliced
+
+    def _tree_bytes(self, num_cities: int) -> int:
+        """Memory of an episode's search tree, of its nodes' embeddings or states, and of what `play` writes down."""
+        if self._make_search is None or self._decoding.decode != "search":
+            return 0
+        search = self._make_search(1, num_cities)
+        true_rules = self._decoding.true_rules
+        node_bytes = TrueDynamics.bytes_per_node(num_cities) if true_rules else 4 * self._network.embedding_dim
+        return search.num_bytes + (search.num_simulations + 1) * node_bytes + 8 * num_cities**2
+
+    def tours(
+        self, coordinates: Float32, starts: Int64, draws: _Draws | None
+    ) -> tuple[Int64, Record | None]:
+        """Tours `[I, augment * G, N]` from `starts` `[G]` on all symmetries of `coordinates` `[I, N, 2]`."""
+        count, num_cities, _ = coordinates.shape
+        augment, decoding, network = self._decoding.augment, self._decoding, self._network
+        seen = symmetry.all_symmetries(coordinates).reshape(-1, num_cities, 2) if augment > 1 else coordinates
+        begun, record = np.tile(starts, (len(seen), 1)), None
+        if decoding.decode != "search":
+            uniforms = None if draws is None else draws.next(len(starts))
+            found = policy_tours(network, seen, begun, self._device, uniforms)
+        elif decoding.true_rules:
+            assert self._make_search is not None
+            planned = plan(
+                self._make_search, seen, begun, network=network if decoding.prior == "network" else None,
+                leaf_values=decoding.chosen_leaf_values, edge_reward=self._edge_reward, device=self._device,
+            )  # fmt: skip
+            found, record = planned.tours, record_of(planned, augment)
+        else:
+            assert self._make_search is not None
+            found = searched_tours(network, self._make_search, seen, begun, self._device)
+        return found.reshape(augment, count, -1, num_cities).swapaxes(0, 1).reshape(count, -1, num_cities), record
+
+
+class _Draws:
+    """Uniform numbers for sampled episodes; those of an instance depend on the seed and its number, not on the part."""
+
+    def __init__(self, decoding: Decoding, instances: slice, num_cities: int) -> None:
+        self._shape = (decoding.augment, num_cities)
+        self._generators = [
+            generator_for(decoding.seed, "evaluation", 1, i) for i in range(instances.start, instances.stop)
+        ]
+
+    def next(self, episodes: int) -> Float32:
+        """Of the next episodes of each instance and symmetry, `[augment * I, episodes, N]`."""
+        drawn = [generator.random((episodes, *self._shape), dtype=np.float32) for generator in self._generators]
+        return np.stack(drawn).transpose(2, 0, 1, 3).reshape(-1, episodes, self._shape[1])
 
 
 def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: SearchFactory | None) -> None:
@@ -244,38 +303,3 @@ def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: Se
         raise ValueError(f"prior = {decoding.prior!r}: must be network or uniform")
     if decoding.prior == "uniform" and not decoding.true_rules:
         raise ValueError("prior = 'uniform' needs decode = 'search' and dynamics = 'true'")
-
-
-def _uniforms(decoding: Decoding, instances: slice, episodes: int, num_cities: int) -> Float32:
-    """Draws `[augment * I', G, N]`: those of an instance depend on the seed and its number, not on the batch."""
-    shape = (decoding.augment, episodes, num_cities)
-    drawn = [
-        generator_for(decoding.seed, "evaluation", 1, i).random(shape, dtype=np.float32)
-        for i in range(instances.start, instances.stop)
-    ]
-    return np.stack(drawn, axis=1).reshape(-1, episodes, num_cities)
-
-
-def _tree_bytes(network: Network, num_cities: int, decoding: Decoding, make_search: SearchFactory | None) -> int:
-    """Memory of an episode's search tree, of the embeddings of its nodes, and of what `play` writes down of it.
-
-    `plan` sees to that of its trees itself.
-    """
-    if make_search is None or decoding.decode != "search" or decoding.true_rules:
-        return 0
-    search = make_search(1, num_cities)
-    return search.num_bytes + 4 * (search.num_simulations + 1) * network.embedding_dim + 8 * num_cities**2
-
-
-def _batches(
-    num_instances: int, num_cities: int, episodes: int, batch_bytes: int, per_city: int, tree_bytes: int
-) -> Iterator[slice]:
-    """Slices of instances, as many at a time as fit into so many bytes.
-
-    An episode takes `per_city` numbers per city, and a tree. What is kept for pairs of cities while an instance is
-    encoded counts as one more episode per city.
-    """
-    instance_bytes = 4 * num_cities * per_city * (episodes + num_cities) + episodes * tree_bytes
-    size = max(1, min(num_instances, batch_bytes // instance_bytes))
-    for first in range(0, num_instances, size):
-        yield slice(first, min(first + size, num_instances))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +17,6 @@ from tspmz.types import Float32, Float64, Int64
 
 UNGUIDED: dict[str, Any] = {"algorithm": "puct", "backup": "max", "pb_c_init": 3.0}
 """Settings of `BatchedSearch` that suit a search without a network: Gumbel's choice of actions needs a prior."""
-
-_BATCH_BYTES = 256 * 2**20
-_ACTIVATION_BYTES = 2048
-"""Memory that a network works with per city and tree, generously."""
 
 
 class Record(NamedTuple):
@@ -54,6 +50,15 @@ def joined(records: Sequence[Record]) -> Record:
     )
 
 
+def merged(records: Sequence[Record]) -> Record:
+    """The record of the same instances over all the episodes that several records are of."""
+    return Record(
+        records[0].simulations,
+        np.minimum.reduce([record.best_lengths for record in records]),
+        np.minimum.reduce([record.played_lengths for record in records]),
+    )
+
+
 def plan(
     make_search: Callable[[int, int], BatchedSearch],
     coordinates: Float32,
@@ -63,11 +68,11 @@ def plan(
     leaf_values: str = "nearest_neighbor",
     edge_reward: float = 0.0,
     device: torch.device | str = "cpu",
-    on_progress: Callable[[int], None] | None = None,
 ) -> FoundTours:
-    """Search with the true rules at each move, without noise; as many instances at a time as fit into the memory.
+    """Search with the true rules at each move, without noise.
 
-    A tree takes memory for each simulation: about 2 MB at 20 cities and 10,000 simulations.
+    A tree takes memory for each simulation: about 2 MB at 20 cities and 10,000 simulations. Who has more instances and
+    starts than fit plans them in parts (`decode.decode` does).
 
     Args:
         make_search: `(batch size, number of cities) -> search`.
@@ -77,41 +82,13 @@ def plan(
         leaf_values: "network", "nearest_neighbor" or "zero", see `TrueDynamics`.
         edge_reward: what an edge is worth before its length is taken off, in the scale of the network's values.
         device: where the network runs.
-        on_progress: called with the number of instances finished since its last call.
 
     Raises:
         ValueError: `leaf_values` unknown, or "network" without one.
     """
-    num_instances, num_cities, _ = coordinates.shape
-    parts = []
-    instance_bytes = starts.shape[1] * _tree_bytes(make_search(1, num_cities), network is not None)
-    for instances in _batches(num_instances, instance_bytes):
-        begun = starts[instances]
-        search = make_search(begun.size, num_cities)
-        prior = None if network is None else SearchModel(network, 1, device, leaf_values == "network")
-        model = TrueDynamics(prior, search.num_simulations + 1, leaf_values, edge_reward)
-        rng = np.random.default_rng(0)  # never drawn from: no noise, temperature 0
-        played = play(model, search, coordinates[instances], begun, rng, temperature=0.0, noise=False)
-        parts.append(model.found(played.tours))
-        if on_progress is not None:
-            on_progress(len(begun))
-    return FoundTours(
-        tours=np.concatenate([part.tours for part in parts]),
-        lengths=np.concatenate([part.lengths for part in parts]),
-        played_lengths=np.concatenate([part.played_lengths for part in parts]),
-        simulations=parts[0].simulations,
-        best_lengths=np.concatenate([part.best_lengths for part in parts], axis=1),
-    )
-
-
-def _tree_bytes(search: BatchedSearch, with_network: bool) -> int:
-    """Memory of one tree, of the states of its nodes, and of the network's work on it; `search` is of batch size 1."""
-    nodes = (search.num_simulations + 1) * TrueDynamics.bytes_per_node(search.num_actions)
-    return search.num_bytes + nodes + with_network * _ACTIVATION_BYTES * search.num_actions
-
-
-def _batches(num_instances: int, instance_bytes: int) -> Iterator[slice]:
-    """Slices of instances, each as large as the memory set aside allows."""
-    size = max(1, min(num_instances, _BATCH_BYTES // instance_bytes))
-    for first in range(0, num_instances, size):
-        yield slice(first, min(first + size, num_instances))
+    search = make_search(starts.size, coordinates.shape[1])
+    prior = None if network is None else SearchModel(network, 1, device, leaf_values == "network")
+    model = TrueDynamics(prior, search.num_simulations + 1, leaf_values, edge_reward)
+    rng = np.random.default_rng(0)  # never drawn from: no noise, temperature 0
+    played = play(model, search, coordinates, starts, rng, temperature=0.0, noise=False)
+    return model.found(played.tours)
