@@ -47,7 +47,7 @@ def main(
     coordinates = published_uniform(cities, count, 1234)
     searches = {"simulations": simulations, "dynamics": dynamics} if decode == "search" else {}
     decoding = Decoding(decode, starts=starts, augment=augment, **searches)
-    agent.decode(coordinates[:1, :20], decoding._replace(starts=1))  # compiles
+    agent.warm_up(coordinates, decoding)
     before = _peak_mib()
     seconds, cpu_seconds = [], []
     for _ in range(rounds):

@@ -2,16 +2,17 @@
 
     python -m benchmarks.ladder [RUN] [--instances uniform:20:256:1234] [--markdown] [--plot record.png]
 
-Rows without RUN (a run directory or checkpoint): random tours, constructions, and the search with the true rules and
-uniform priors. With it: the policy alone, the search in the learned model with the exact interior mask and without,
-and the search with the true rules and the network's priors, at equal simulations per move. One tour per instance, from
-city 0, on one core. "Gap" of a search with the true rules is that of the best tour found, "played" that of the tour
-that its moves make; for all others the two are the same.
+Rows without RUN (a run directory, a checkpoint, or the name of a pretrained model): random tours, constructions, and
+the search with the true rules and uniform priors. With it: the policy alone, the search in the learned model with the
+exact interior mask and without, and the search with the true rules and the network's priors, at equal simulations per
+move. One tour per instance, from city 0, on one core. "Gap" of a search with the true rules is that of the best tour
+found, "played" that of the tour that its moves make; for all others the two are the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,7 +68,7 @@ class Ladder:
     def decode(self, method: str, agent: Agent, decoding: Decoding) -> Row:
         """The row of a decoding."""
         points = self.instances.coordinates
-        agent.decode(points[:1], decoding._replace(simulations=min(2, agent.simulations(decoding)) or None))  # compiles
+        agent.warm_up(points, decoding)
         started = time.perf_counter()
         decoded = agent.decode(points, decoding)
         seconds = time.perf_counter() - started
@@ -166,7 +167,7 @@ def draw(ladder: Ladder, path: Path) -> None:
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(exists=True, path_type=Path))
+@click.argument("run", required=False)
 @click.option("--instances", "spec", default="uniform:20:256:1234", show_default=True)
 @click.option("--unguided-simulations", multiple=True, type=int, default=UNGUIDED_SIMULATIONS, show_default=True)
 @click.option("--simulations", multiple=True, type=int, default=GUIDED_SIMULATIONS, show_default=True)
@@ -174,7 +175,7 @@ def draw(ladder: Ladder, path: Path) -> None:
 @click.option("--markdown", is_flag=True, help="Print the table as it stands in the docs.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw what was found against simulations.")
 def main(
-    run: Path | None, spec: str, unguided_simulations: tuple[int, ...], simulations: tuple[int, ...],
+    run: str | None, spec: str, unguided_simulations: tuple[int, ...], simulations: tuple[int, ...],
     no_unguided: bool, markdown: bool, plot: Path | None,
 ) -> None:  # fmt: skip
     """Print the ladder."""
@@ -188,11 +189,15 @@ def main(
     torch.set_num_threads(1)
     ladder = Ladder(load_instances(spec))
     columns = ("method", "simulations per move", "gap %", "95 % interval", "played %", "seconds")
-    rows = list(constructions(ladder))
+    parts = [constructions(ladder)]
     if not no_unguided:
-        rows += unguided(ladder, unguided_simulations)
+        parts.append(unguided(ladder, unguided_simulations))
     if run is not None:
-        rows += guided(ladder, load_agent(run, "cpu"), simulations)
+        parts.append(guided(ladder, load_agent(run, "cpu"), simulations))
+    rows = []
+    for row in itertools.chain(*parts):
+        rows.append(row)
+        click.echo(f"{row.method}, {row.simulations:,} simulations: {row.seconds:.1f} s", err=True)
     if markdown:
         click.echo("| " + " | ".join(columns) + " |\n|---|" + "--:|" * (len(columns) - 1))
         for row in rows:

@@ -1,18 +1,23 @@
 """How good are tours of trained agents beside classical methods and solvers, and what does each cost?
 
     python -m benchmarks.tables 20=RUN 50=RUN 100=RUN [--markdown]
+    python -m benchmarks.tables 20=tsp20 --store tsp20.json         # one size now
+    python -m benchmarks.tables 100=none --store tsp100.json        # another later, here without an agent
+    python -m benchmarks.tables --stored tsp20.json --stored tsp100.json --markdown
 
-One table per size, on the test set of the literature (seed 1234; 1,000, 500 and 200 instances): mean gap to LKH with
-its 95 % interval, and seconds on one core. RUN is a run directory or checkpoint; `20=none` leaves the agent out.
-PyVRP (pip install pyvrp) gets one second per instance, and so only the first instances: its gap is on those.
+One table per size, on the test set of the literature (seed 1234; 1,000, 500 and 200 instances): mean length, gap to
+LKH with its 95 % interval, share solved to LKH's length, and seconds on one core. RUN is a run directory, a checkpoint
+or the name of a pretrained model; `none` leaves the agent out. PyVRP (the extra `bench`) gets one second per instance,
+and so only the first instances: its row is about those.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -23,17 +28,30 @@ if TYPE_CHECKING:
 
 COUNTS = {20: 1000, 50: 500, 100: 200}
 SEED = 1234
+HEAD = ("method", "mean length", "gap %", "95 % interval", "solved %", "instances", "seconds", "seconds per instance")
+
+Solve = Callable[["Float32"], "Float64"]
 
 
 class Row(NamedTuple):
-    """A line of the table: gaps as fractions, seconds for all of the `count` instances."""
+    """A line of a table: gaps and the solved share as fractions, seconds for all of the `count` instances."""
 
     method: str
+    length: float
     gap: float
     low: float
     high: float
+    solved: float
     count: int
     seconds: float
+
+    def cells(self) -> tuple[str, ...]:
+        """As texts, in the order of `HEAD`."""
+        low, high = (round(100 * end, 3) + 0.0 for end in (self.low, self.high))  # no -0.000
+        return (
+            self.method, f"{self.length:.4f}", f"{100 * self.gap:.3f}", f"{low:.3f} to {high:.3f}",
+            f"{100 * self.solved:.1f}", f"{self.count:,}", f"{self.seconds:.1f}", f"{self.seconds / self.count:.4f}",
+        )  # fmt: skip
 
 
 def decodings(num_cities: int, simulations: int) -> Iterator[tuple[str, Decoding]]:
@@ -47,90 +65,139 @@ def decodings(num_cities: int, simulations: int) -> Iterator[tuple[str, Decoding
     for count in (simulations, 8 * simulations):
         yield f"tspmz, search, {count} simulations, one start", Decoding("search", count)
     yield f"tspmz, search, {simulations} simulations, {num_cities} starts", Decoding("search", simulations, None)
-    true_rules = Decoding("search", 8 * simulations, dynamics="true")
-    yield f"tspmz, search with the true rules, {8 * simulations} simulations, one start", true_rules
+    for leaf_values in ("network", "nearest_neighbor"):
+        how = Decoding("search", 8 * simulations, dynamics="true", leaf_values=leaf_values)
+        values = "nearest-neighbor" if leaf_values != "network" else "the network's"
+        yield f"tspmz, search with the true rules, {values} values, {8 * simulations} simulations, one start", how
 
 
-def measure(coordinates: Float32, agent: Agent | None, limited: int, limit: float) -> Iterator[Row]:
-    """Every method on the same instances; LKH first, to which the others are compared."""
+def methods(
+    coordinates: Float32, agent: Agent | None, limited: int, limit: float
+) -> Iterator[tuple[str, Solve, Solve, int]]:
+    """Every method as its name, itself, what loads and compiles it, and for how many instances; LKH first."""
     from benchmarks import baselines
-    from tspmz.evaluation import gap_interval
 
-    num_cities = coordinates.shape[1]
-    references: Float64 = baselines.lkh(coordinates[:1])  # loads it
-
-    def row(method: str, solve: Callable[[Float32], Float64], count: int = len(coordinates)) -> Row:
-        nonlocal references
-        started = time.perf_counter()
-        lengths = solve(coordinates[:count])
-        seconds = time.perf_counter() - started
-        if method == "LKH":
-            references = lengths
-        gap = float(lengths.mean() / references[:count].mean() - 1.0)
-        return Row(method, gap, *gap_interval(lengths, references[:count]), count, seconds)
-
-    yield row("LKH", baselines.lkh)
+    every = len(coordinates)
+    yield "LKH", baselines.lkh, baselines.lkh, every
     if limited:
-        yield row(f"PyVRP, {limit:g} s each", baselines.pyvrp(limit), min(limited, len(coordinates)))
+        yield f"PyVRP, {limit:g} s each", baselines.pyvrp(limit), baselines.pyvrp(0.01), min(limited, every)
     for name, solve in (
         ("random", baselines.random_tour),
         ("nearest neighbor", baselines.nearest_neighbor),
         ("farthest insertion", baselines.farthest_insertion),
     ):
-        solve(coordinates[:1])  # compiles
-        yield row(name, solve)
+        yield name, solve, solve, every
     if agent is not None:
-        for name, decoding in decodings(num_cities, agent.config.search.num_simulations):
-            agent.decode(coordinates[:1], decoding)
-            yield row(name, lambda points, how=decoding: agent.decode(points, how).lengths)  # type: ignore[misc]
+        for name, how in decodings(coordinates.shape[1], agent.config.search.num_simulations):
+            few = how._replace(starts=1, augment=1, samples=1, simulations=how.simulations and 2)
+            yield name, _decoder(agent, how), _decoder(agent, few), every
+
+
+def _decoder(agent: Agent, decoding: Decoding) -> Solve:
+    return lambda points: agent.decode(points, decoding).lengths
+
+
+def measure(coordinates: Float32, agent: Agent | None, limited: int, limit: float) -> Iterator[Row]:
+    """Every method on the same instances, compared with LKH.
+
+    Args:
+        coordinates: `[I, N, 2]`.
+        agent: None leaves its rows out.
+        limited: instances for PyVRP; 0 leaves it out.
+        limit: its seconds per instance.
+    """
+    from tspmz.evaluation import SOLVED_TOLERANCE, gap_interval
+
+    references: Float64 | None = None
+    for method, solve, load, count in methods(coordinates, agent, limited, limit):
+        load(coordinates[:1])
+        started = time.perf_counter()
+        lengths = solve(coordinates[:count])
+        seconds = time.perf_counter() - started
+        if references is None:
+            references = lengths
+        mean, known = float(lengths.mean()), references[:count]
+        solved = float((lengths <= known * (1 + SOLVED_TOLERANCE)).mean())
+        ends = gap_interval(lengths, known)
+        yield Row(method, mean, mean / float(known.mean()) - 1.0, *ends, solved, count, seconds)
+
+
+def measured_table(
+    size: int, source: str, instances: int | None, limited: int, limit: float
+) -> dict[str, Any]:
+    """The table of a size as it is stored; tells on stderr how far it is."""
+    from tspmz.agent import load_agent
+    from tspmz.rundir import versions
+    from tspmz.tsp.generators import published_uniform
+
+    agent = None if source == "none" else load_agent(Path(source), "cpu")
+    count = min(instances or COUNTS[size], COUNTS[size])
+    rows = []
+    for row in measure(published_uniform(size, count, SEED), agent, limited, limit):
+        rows.append(row)
+        click.echo(f"TSP{size}: {row.method}: gap {100 * row.gap:.3f} %, {row.seconds:.1f} s", err=True)
+    title = f"TSP{size}, {count:,} instances, seed {SEED}, one core"
+    if agent is not None:
+        title += f", agent after {agent.train_steps:,} train steps"
+    return {"title": title, "versions": versions(), "rows": [row._asdict() for row in rows]}
 
 
 @click.command()
-@click.argument("agents", nargs=-1, required=True, metavar="CITIES=RUN...")
+@click.argument("agents", nargs=-1, metavar="[CITIES=RUN]...")
+@click.option("--instances", type=click.IntRange(min=2), help="The first so many only, for a first look.")
 @click.option("--limited", default=60, show_default=True, help="Instances for PyVRP; 0 leaves it out.")
 @click.option("--limit", default=1.0, show_default=True, help="Its seconds per instance.")
+@click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="Write what was measured as JSON.")
+@click.option(
+    "--stored", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Print what --store wrote, before what is measured; may be repeated.",
+)  # fmt: skip
 @click.option("--markdown", is_flag=True, help="Print the tables as they stand in the docs.")
-def main(agents: tuple[str, ...], limited: int, limit: float, markdown: bool) -> None:
-    """Print one table per CITIES=RUN."""
+def main(
+    agents: tuple[str, ...], instances: int | None, limited: int, limit: float, store: Path | None,
+    stored: tuple[Path, ...], markdown: bool,
+) -> None:  # fmt: skip
+    """Print one table per CITIES=RUN, with CITIES 20, 50 or 100."""
     import torch
 
-    from tspmz.agent import load_agent
-    from tspmz.tsp.generators import published_uniform
-
     torch.set_num_threads(1)
-    for text in agents:
-        size, _, source = text.partition("=")
-        if not size.isdecimal() or int(size) not in COUNTS or not source:
-            raise click.UsageError(f"{text!r}: want CITIES=RUN with CITIES one of {', '.join(map(str, COUNTS))}")
-        agent = None if source == "none" else load_agent(Path(source), "cpu")
-        coordinates = published_uniform(int(size), COUNTS[int(size)], SEED)
-        rows = sorted(measure(coordinates, agent, limited, limit), key=lambda row: -row.gap)
-        show(f"TSP{size}, {len(coordinates):,} instances, seed {SEED}, one core", rows, markdown)
+    if not agents and not stored:
+        raise click.UsageError("nothing to do: want CITIES=RUN, or --stored FILE")
+    sources = [_source(text) for text in agents]
+    for path in stored:
+        for table in json.loads(path.read_text(encoding="utf-8"))["tables"]:
+            show(table, markdown)
+    tables = []
+    for size, source in sources:
+        tables.append(measured_table(size, source, instances, limited, limit))
+        show(tables[-1], markdown)
+        if store is not None:  # after each size: the next may take an hour
+            store.write_text(json.dumps({"tables": tables}, indent=1) + "\n", encoding="utf-8")
 
 
-def show(title: str, rows: list[Row], markdown: bool) -> None:
-    """Print a table."""
+def _source(text: str) -> tuple[int, str]:
+    size, _, source = text.partition("=")
+    if not size.isdecimal() or int(size) not in COUNTS or not source:
+        raise click.UsageError(f"{text!r}: want CITIES=RUN with CITIES one of {', '.join(map(str, COUNTS))}")
+    return int(size), source
+
+
+def show(table: dict[str, Any], markdown: bool) -> None:
+    """Print a table, the longest tours first."""
     from rich.console import Console
     from rich.table import Table
 
-    head = ("method", "gap %", "95 % interval", "instances", "seconds", "seconds per instance")
-    lines = [
-        (
-            row.method, f"{100 * row.gap:.3f}", f"{100 * row.low:.3f} to {100 * row.high:.3f}", f"{row.count:,}",
-            f"{row.seconds:.1f}", f"{row.seconds / row.count:.4f}",
-        )
-        for row in rows
-    ]  # fmt: skip
+    lines = [row.cells() for row in sorted((Row(**row) for row in table["rows"]), key=lambda row: -row.gap)]
     if markdown:
-        print(f"{title}:\n\n| {' | '.join(head)} |\n|---|{'--:|' * (len(head) - 1)}")
+        print(f"{table['title']}:\n\n| {' | '.join(HEAD)} |\n|---|{'--:|' * (len(HEAD) - 1)}")
         print("\n".join(f"| {' | '.join(line)} |" for line in lines), end="\n\n")
         return
-    table = Table(title=title)
-    for name in head:
-        table.add_column(name, justify="left" if name == "method" else "right")
+    shown = Table(title=table["title"])
+    for name in HEAD:
+        shown.add_column(name, justify="left" if name == "method" else "right")
     for line in lines:
-        table.add_row(*line)
-    Console().print(table)
+        shown.add_row(*line)
+    Console().print(shown)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from tspmz.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from tspmz.decode import Decoding, decode
 from tspmz.errors import RunError, UsageError
 from tspmz.evaluation import evaluate, gap_interval
+from tspmz.pretrained import DEFAULT
 from tspmz.tsp.instances import InstanceError, load_instances
 from tspmz.tsp.reference import solve_exact
 from tspmz.tsp.tours import tour_length
@@ -259,9 +260,18 @@ def test_uniform_priors_need_no_run() -> None:
     assert zero.summary()["backup"] == "mean"
 
 
-def test_everything_else_needs_one() -> None:
-    with pytest.raises(UsageError, match="a run or checkpoint is needed"):
-        evaluate(None, SPEC, decode="search", dynamics="true")
+def test_everything_else_asks_the_agent_that_comes_along() -> None:
+    result = evaluate(None, SPEC, decode="search", dynamics="true", reference="exact", device="cpu")
+    assert result.source == DEFAULT
+    assert result.train_steps > 0
+    assert result.gaps is not None
+
+
+def test_one_instance_has_no_interval(run_dir: Path) -> None:
+    result = summary(run_dir, f"uniform:{N}:1:1", reference="exact", device="cpu")
+    assert result["gap_mean"] is not None
+    assert result["gap_interval"] is None
+    assert result["gap_of_ratios_interval"] is None
 
 
 def test_record_is_in_the_unit_of_the_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from process_helpers import TinyRun
 
 from tspmz import solving
-from tspmz.agent import Agent, load_agent
+from tspmz.agent import Agent, load_agent, load_pretrained
 from tspmz.solving import Progress, solve
 from tspmz.tsp import tsplib
 from tspmz.tsp.instances import InstanceError, load_instances
@@ -55,6 +55,11 @@ def test_every_start_of_every_symmetry_is_tried_once(agent: Agent, points: np.nd
     assert twice.length <= found.length
     searched = solve(points, agent, decode="search", simulations=3)
     assert searched.history[-1].simulations == 8 * N * (N - 2) * 3  # one tree per move, but the last two are forced
+
+
+def test_without_an_agent_it_is_the_one_that_comes_along(points: np.ndarray) -> None:
+    found = solve(points)
+    assert found.length == solve(points, load_pretrained()).length
 
 
 def test_true_rules_find_the_best_tour_of_few_cities(agent: Agent, points: np.ndarray) -> None:
@@ -139,6 +144,11 @@ def test_file_is_solved_by_its_own_rule(agent: Agent, tmp_path: Path) -> None:
 def test_what_is_not_one_instance_is_refused(agent: Agent, instance: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         solve(instance, agent)
+
+
+def test_unknown_decoding_is_refused(agent: Agent, points: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="must be greedy, sample or search"):
+        solve(points, agent, decode="beam")
 
 
 def test_set_of_one_is_taken(agent: Agent) -> None:

@@ -10,12 +10,15 @@ from tspmz.config_files import config_from_dict
 from tspmz.decode import Decoded, Decoding, LengthsOf, SearchFactory, decode
 from tspmz.network.build import Network, build_network
 from tspmz.planning import UNGUIDED
-from tspmz.pretrained import model_path
+from tspmz.pretrained import DEFAULT, model_path
 from tspmz.search import BatchedSearch
 from tspmz.settings import network_settings, search_settings
 from tspmz.trained import load_weights, read_agent_state
 from tspmz.training import learner_device
 from tspmz.types import Float32
+
+NO_AGENT = "none"
+"""`Agent.source` where no network is asked."""
 
 
 class Agent(NamedTuple):
@@ -42,6 +45,11 @@ class Agent(NamedTuple):
             self.network, coordinates, decoding, make_search=make_search, lengths_of=lengths_of,
             edge_reward=self.config.problem.edge_reward, device=self.device,
         )  # fmt: skip
+
+    def warm_up(self, coordinates: Float32, decoding: Decoding) -> None:
+        """Load and compile what a decoding of `[I, N, 2]` takes, on one tour of the first instance."""
+        few = decoding._replace(starts=1, augment=1, samples=1, simulations=min(2, self.simulations(decoding)) or None)
+        self.decode(coordinates[:1], few)
 
     def simulations(self, decoding: Decoding) -> int:
         """Simulations per move that a decoding runs: 0 without a search."""
@@ -82,7 +90,7 @@ def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
     return Agent(network.to(chosen).eval(), config, train_steps, chosen, str(source))
 
 
-def load_pretrained(name: str, device: str = "auto") -> Agent:
+def load_pretrained(name: str = DEFAULT, device: str = "auto") -> Agent:
     """A model that comes with tspmz; its card is beside it, in `tspmz/pretrained`.
 
     Args:
@@ -102,10 +110,26 @@ def load_pretrained(name: str, device: str = "auto") -> Agent:
     return load_agent(model_path(name), device)._replace(source=name)
 
 
+def get_agent(source: Agent | str | os.PathLike[str] | None, device: str = "auto", *, network: bool = True) -> Agent:
+    """The agent that is meant: `source` itself, what it names, or where it is None the pretrained `DEFAULT`.
+
+    Args:
+        source: an agent, or as for `load_agent`.
+        device: `auto`, `cpu` or `cuda`, for a source that is no agent.
+        network: is asked for anything; without, None stands for an untrained agent.
+
+    Raises:
+        CheckpointError, RunError, UsageError: as `load_agent`.
+    """
+    if source is None:
+        return load_pretrained(device=device) if network else untrained_agent()
+    return source if isinstance(source, Agent) else load_agent(source, device)
+
+
 def untrained_agent() -> Agent:
     """An agent for what asks no network: the search with the true rules and uniform priors."""
     config = Config()
-    return Agent(build_network(0, **network_settings(config)).eval(), config, 0, "cpu", "none")
+    return Agent(build_network(0, **network_settings(config)).eval(), config, 0, "cpu", NO_AGENT)
 
 
 def search_factory(config: Config, decoding: Decoding) -> SearchFactory:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tspmz.agent import Agent, load_agent, untrained_agent
+from tspmz.agent import Agent, get_agent
 from tspmz.decode import Decoding
 from tspmz.errors import UsageError
 from tspmz.planning import Record
@@ -72,7 +72,7 @@ class EvaluationResult:
         simulations: per move; 0 without a search.
         reference: what the reference lengths are: `lkh`, `exact`, `published`, a file, or `none`.
         instances: one result per instance, in order.
-        seconds: of decoding, without reading and references.
+        seconds: of decoding, without reading, references, and what is loaded and compiled at first use.
         notes: what the reader must know, one line each.
         record: of a search with the true rules on one set, lengths in the unit of the set; else None.
     """
@@ -148,7 +148,7 @@ class EvaluationResult:
         }
 
     def _gap_numbers(self) -> defaultdict[str, Any]:
-        """What needs references; every key is None without them."""
+        """What needs references, and intervals more than one instance; every key is None without them."""
         numbers: defaultdict[str, Any] = defaultdict(lambda: None)
         references = self.reference_lengths
         if references is not None:
@@ -156,8 +156,9 @@ class EvaluationResult:
             numbers["reference_length_mean"] = float(references.mean())
             numbers["gap_mean"] = float(self.lengths.mean() / references.mean() - 1.0)
             numbers["gap_mean_of_ratios"] = float(ratios.mean() - 1.0)
-            numbers["gap_interval"] = list(gap_interval(self.lengths, references))
-            numbers["gap_of_ratios_interval"] = list(gap_interval(ratios, np.ones(len(ratios))))
+            if len(ratios) > 1:
+                numbers["gap_interval"] = list(gap_interval(self.lengths, references))
+                numbers["gap_of_ratios_interval"] = list(gap_interval(ratios, np.ones(len(ratios))))
             numbers["solved_share"] = float(np.mean(ratios - 1.0 <= SOLVED_TOLERANCE))
         return numbers
 
@@ -201,7 +202,8 @@ def evaluate(
     """Decode every instance and compare with reference lengths.
 
     Args:
-        source: an agent, or the run directory or checkpoint of one; None where no network is asked (`prior="uniform"`).
+        source: an agent, or the run directory or checkpoint of one; None = the pretrained model
+            `pretrained.DEFAULT`, or no network where none is asked (`prior="uniform"`).
         instances: texts as for `tsp.instances.load_instance_sets`, or what it returned.
         decode: `greedy`, `sample` or `search`.
         simulations: per move, for `search`; None = as trained.
@@ -229,7 +231,7 @@ def evaluate(
     True
     """
     decoding = Decoding(decode, simulations, starts, augment, samples, seed, dynamics, prior, leaf_values, backup)
-    agent = _agent(source, decoding, device)
+    agent = get_agent(source, device, network=not (decoding.true_rules and prior == "uniform"))
     decoding = decoding._replace(backup=agent.backup(decoding))
     flat: list[InstanceSet] = []
     for one in [instances] if isinstance(instances, str) else instances:
@@ -238,6 +240,7 @@ def evaluate(
     if starts is not None and starts > sizes[0] and len(sizes) == 1:
         raise UsageError(f"--starts {starts}: the instances have only {sizes[0]} cities")
     references = find_references(flat, reference)
+    agent.warm_up(flat[0].coordinates, decoding)
     results: list[InstanceResult] = []
     record: Record | None = None
     for one, found in zip(flat, references, strict=True):
@@ -255,16 +258,6 @@ def evaluate(
         notes=tuple(_notes(flat)),
         record=record if len(flat) == 1 else None,
     )
-
-
-def _agent(source: Agent | str | os.PathLike[str] | None, decoding: Decoding, device: str) -> Agent:
-    if isinstance(source, Agent):
-        return source
-    if source is not None:
-        return load_agent(source, device)
-    if not (decoding.true_rules and decoding.prior == "uniform"):
-        raise UsageError("a run or checkpoint is needed, except for a search with the true rules and uniform priors")
-    return untrained_agent()
 
 
 def _measured(

@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from tspmz.agent import Agent, load_agent
+from tspmz.agent import Agent, get_agent
 from tspmz.decode import Decoding
 from tspmz.tsp import symmetry, tsplib
 from tspmz.tsp.instances import InstanceSet, from_array, load_instances
@@ -69,8 +69,8 @@ class _Round(NamedTuple):
 
 
 def solve(
-    instance: InstanceSet | NDArray[Any] | str | os.PathLike[str],
-    source: Agent | str | os.PathLike[str],
+    instance: InstanceSet | ArrayLike | os.PathLike[str],
+    source: Agent | str | os.PathLike[str] | None = None,
     *,
     seconds: float | None = None,
     decode: str = "greedy",
@@ -91,7 +91,8 @@ def solve(
 
     Args:
         instance: coordinates `[N, 2]`, a `.tsp` or `.npy` file of one instance, or a set of one.
-        source: an agent, or the run directory or checkpoint of one.
+        source: an agent, or the run directory or checkpoint of one; None = the pretrained model
+            `pretrained.DEFAULT`.
         seconds: limit; None = none.
         decode: `greedy`, `sample` or `search`: what follows the greedy tours.
         simulations: per move of the first searches; None = as trained.
@@ -108,12 +109,14 @@ def solve(
 
     >>> import numpy as np, tspmz
     >>> corners = np.array([[0, 0], [30, 40], [30, 0], [0, 40], [15, 0]])
-    >>> solution = tspmz.solve(corners, "runs/20-1", polish=True)
+    >>> solution = tspmz.solve(corners, polish=True)
     >>> round(solution.length, 3)
     140.0
     """
+    if decode not in ("greedy", "sample", "search"):
+        raise ValueError(f"decode = {decode!r}: must be greedy, sample or search")
     one = instance if isinstance(instance, InstanceSet) else _one_instance(instance)
-    agent = source if isinstance(source, Agent) else load_agent(source, device)
+    agent = get_agent(source, device)
     started = time.monotonic()
     attempt = _Attempt(agent, one, started)
     limit = np.inf if seconds is None else started + seconds
@@ -127,7 +130,7 @@ def solve(
     return attempt.solution(polish)
 
 
-def _one_instance(instance: NDArray[Any] | str | os.PathLike[str]) -> InstanceSet:
+def _one_instance(instance: ArrayLike | os.PathLike[str]) -> InstanceSet:
     one = load_instances(str(Path(instance))) if isinstance(instance, str | os.PathLike) else from_array(
         "coordinates", np.asarray(instance)
     )  # fmt: skip

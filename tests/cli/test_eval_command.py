@@ -107,13 +107,19 @@ def test_several_files_may_follow_as_a_shell_makes_them(fake: FakeEvaluate) -> N
     assert fake.calls[0][1]["starts"] is None
 
 
+def test_agent_may_be_left_out(fake: FakeEvaluate) -> None:
+    assert code_of("--instances", "a.tsp") == 0
+    assert code_of("--instances", "a.tsp", "b.tsp", "c.npy") == 0
+    assert [call[0] for call in fake.calls] == [(None, ["a.tsp"]), (None, ["a.tsp", "b.tsp", "c.npy"])]
+
+
 def test_table_shows_the_result(fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("run", "--instances", "uniform:20:1000:1234") == 0
     text = capsys.readouterr().out
     # mean length 12.06, gap 12.06 / 12 - 1; a resample holds instance a 0, 1 or 2 times: 0 to 1 %
     for piece in (
-        "search, 16 simulations", "12.06000", "12.00000", "0.500 %", "0.000 % to 1.000 %", "50.0 %", "4.00", "0.5",
-        "cpu",
+        "run, 7 train steps", "search, 16 simulations", "12.06000", "12.00000", "0.500 %", "0.000 % to 1.000 %",
+        "50.0 %", "4.00", "0.5", "cpu",
     ):  # fmt: skip
         assert piece in text
 
@@ -191,7 +197,6 @@ def test_result_without_a_record_cannot_be_drawn(fake: FakeEvaluate, capsys: pyt
         (["run", "--instances", "x", "--starts", "some"], "neither a whole number of at least 1 nor 'all'"),
         (["run", "--instances", "x", "--csv", "no/out.csv"], "the folder no does not exist"),
         (["run", "--instances", "x", "--samples", "9"], "--samples needs --decode sample"),
-        (["--instances", "x"], "AGENT is missing"),
         (["run", "--instances", "x", "--dynamics", "true"], "--dynamics true needs --decode search"),
         (["run", "--instances", "x", "--backup", "max"], "--backup needs --decode search"),
         (["--instances", "x", "--prior", "uniform"], "--prior needs --decode search --dynamics true"),

@@ -153,10 +153,11 @@ def test_ctrl_c_at_the_menu_leaves_with_130(terminal: Terminal) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(420)
 def test_training_from_the_menu_ends_with_a_loaded_model(terminal: Terminal) -> None:
     terminal.expect("choose (1-5): ")
     terminal.send("1\n5\n1\n")
-    terminal.expect("the run is in runs/5-1", timeout=110)
+    terminal.expect("the run is in runs/5-1", timeout=300)
     terminal.expect("choose (1-5): ")
     assert "model: runs/5-1, 5 cities" in terminal.seen
     terminal.send("5\n")

@@ -74,9 +74,20 @@ def test_array_of_one_instance_is_taken(capsys: pytest.CaptureFixture[str]) -> N
     assert "140" in capsys.readouterr().out
 
 
+def test_without_an_agent_it_is_the_one_that_comes_along(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("corners.tsp") == 0
+    text = capsys.readouterr().out
+    assert "tsp20" in text
+    assert "140 (EUC_2D)" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([], "FILE is missing"),
+        (["run", "corners.tsp", "line.tsp"], "corners.tsp line.tsp: want one FILE"),
+        (["corners.tsp", "line.tsp"], "corners.tsp line.tsp: want one FILE"),
+        (["run"], "instances 'run': want uniform"),
         (["nowhere", "corners.tsp"], "nowhere: no such run folder or checkpoint"),
         (["run", "none.tsp"], "none.tsp: cannot be read"),
         (["run", "corners.tsp", "--plot", "a.gif"], "--plot a.gif: must end in .png or .svg"),

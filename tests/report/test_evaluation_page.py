@@ -65,6 +65,23 @@ def test_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     assert "url(http" not in path.read_text(encoding="utf-8")
 
 
+def test_page_without_a_network_leaves_its_parts_out(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_command(
+            eval_command,
+            ["--instances", SPEC, "--decode", "search", "--dynamics", "true", "--prior", "uniform", "--simulations",
+             "20", "--reference", "exact", "--report", str(tmp_path / "page")],
+        )  # fmt: skip
+    assert not caught.value.code
+    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    page = PageReader(text)
+    assert "No network on uniform:6:12:1234, decoded by search with 20 simulations and the true rules, uniform" in text
+    assert len(rows(page, "The points of the plot, on all instances.")) >= 3
+    assert not [caption for caption in page.tables if "ettings" in caption]
+    assert "Learning curves" not in text
+    assert "tspmz-eval --instances uniform:6:12:1234 --decode search" in text
+
+
 def test_without_references_lengths_are_shown_and_no_gaps(tmp_path: Path) -> None:
     run = tiny_run(tmp_path / "run", curve=False)
     path, page = page_of(tmp_path / "page", run, [SPEC], reference="none")

@@ -187,6 +187,7 @@ MATRIX_HEAD = "DIMENSION: 3\nEDGE_WEIGHT_TYPE: EXPLICIT\nEDGE_WEIGHT_FORMAT: FUL
         ("DIMENSION: 2\n", ":1: DIMENSION is '2'"),
         ("DIMENSION: 3\nEDGE_WEIGHT_TYPE: EUC_3D\n", ":2: EDGE_WEIGHT_TYPE 'EUC_3D' is not supported: want EUC_2D"),
         ("NODE_COORD_SECTION\n", ":1: no DIMENSION"),
+        ("\n \n", "the file is empty"),
         (HEAD + "NODE_COORD_SECTION\n1 0 0\n2 1 x\n3 1 1\n", ":6: 'x' is not a number"),
         (HEAD + "NODE_COORD_SECTION\n1 0 0\n2 1\n3 1 1\n", ":6: NODE_COORD_SECTION: want a city's number and two"),
         (HEAD + "NODE_COORD_SECTION\n1 0 0\n4 1 1\n3 1 1\n", ":6: NODE_COORD_SECTION: 4 is no city"),

@@ -8,14 +8,13 @@ from typing import Any
 import click
 
 from tspmz.cli.command import command_line, run_command
-from tspmz.cli.measuring import check_folders, measuring, measuring_options
+from tspmz.cli.measuring import agent_and_files, check_folders, measuring, measuring_options
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
 
 @click.command(name="tspmz-eval", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("source", metavar="AGENT", required=False, type=click.Path(path_type=Path))
-@click.argument("more_instances", metavar="[FILE.tsp]...", nargs=-1)
+@click.argument("words", metavar="[AGENT] [FILE.tsp]...", nargs=-1)
 @measuring_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="OUT", help="Write the result as JSON.")
 @click.option(
@@ -30,17 +29,17 @@ from tspmz.pretrained import find_agent
     help="Write a page about the result, DIR/index.html, with pictures; it also measures what more time buys.",
 )  # fmt: skip
 def evaluate(
-    source: Path | None, more_instances: tuple[str, ...], instances: tuple[str, ...], json_path: Path | None,
-    csv_path: Path | None, record_plot: Path | None, report_dir: Path | None, **options: Any,
+    words: tuple[str, ...], instances: tuple[str, ...], json_path: Path | None, csv_path: Path | None,
+    record_plot: Path | None, report_dir: Path | None, **options: Any,
 ) -> None:  # fmt: skip
-    """Measure AGENT (a run folder, a checkpoint, or a pretrained model such as tsp20) on sets of instances.
+    """Measure AGENT (a run folder, a checkpoint, or a pretrained model) on sets of instances.
 
-    Several .tsp files may follow the first one that --instances names.
+    Without AGENT it is tsp20, which comes along, or none with --prior uniform. Several .tsp files may follow the first
+    one that --instances names.
     """
-    if source is not None:
-        find_agent(source)
-    elif options["prior"] == "network" or report_dir is not None:
-        raise UsageError("AGENT is missing; only --dynamics true --prior uniform needs none, and no page is about none")
+    named, more_instances = agent_and_files(words)
+    if named is not None:
+        find_agent(named)
     how = measuring(**options)
     if record_plot is not None and how["dynamics"] != "true":
         raise UsageError("--record-plot needs --decode search --dynamics true")
@@ -49,13 +48,13 @@ def evaluate(
     from tspmz.tsp.instances import InstanceError, load_instance_sets
     from tspmz.tsp.reference import ReferenceSolverError
 
-    agent: Any = source
+    agent: Any = named
     sets: Any = [*instances, *more_instances]
     try:
-        if source is not None and report_dir is not None:  # which needs both once more
-            from tspmz.agent import load_agent
+        if report_dir is not None:  # which needs both once more
+            from tspmz.agent import get_agent
 
-            agent, sets = load_agent(source, how["device"]), load_instance_sets(sets)
+            agent, sets = get_agent(named, how["device"], network=how["prior"] == "network"), load_instance_sets(sets)
         result = measure(agent, sets, **how)
     except (InstanceError, ReferenceSolverError) as error:
         raise UsageError(str(error)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,9 @@ import click
 from tspmz.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+INSTANCE_FILES = (".tsp", ".npy")
 
 
 class Starts(click.ParamType):
@@ -47,7 +50,7 @@ _OPTIONS = (
     ),
     click.option(
         "--prior", type=click.Choice(["network", "uniform"]), default="network", show_default=True,
-        help="Of --dynamics true; with uniform priors no AGENT is needed.",
+        help="Of --dynamics true; with uniform priors no AGENT is asked.",
     ),
     click.option(
         "--leaf-values", type=click.Choice(["network", "nearest_neighbor", "zero"]),
@@ -74,9 +77,10 @@ _OPTIONS = (
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what --decode sample draws."
     ),
     click.option(
-        "--reference", default="lkh", show_default=True, metavar="lkh|exact|published|none|FILE",
+        "--reference", default="lkh", show_default=True, metavar="lkh|exact|published|none|FILE|FOLDER",
         help="Lengths to compare with: LKH (needs tspmz[eval]), exact (up to 12 cities), the published optima of "
-        "TSPLIB, none, or a file: .npy [I], or text lines 'name : length'.",
+        "TSPLIB, none, lengths given by a file (.npy [I], or text lines 'name : length'), or given tours: a folder of "
+        ".tour files, NAME.tour or NAME.opt.tour.",
     ),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
 )  # fmt: skip
@@ -116,6 +120,13 @@ def _check_search_options(
                 raise UsageError(f"{option} needs --decode search --dynamics true")
     if prior == "uniform" and leaf_values == "network":
         raise UsageError("--leaf-values network needs --prior network")
+
+
+def agent_and_files(words: Sequence[str]) -> tuple[Path | None, tuple[str, ...]]:
+    """The agent that the words after a command's name begin with, None where the first is a file of instances."""
+    if not words or Path(words[0]).suffix in INSTANCE_FILES:
+        return None, tuple(words)
+    return Path(words[0]), tuple(words[1:])
 
 
 def check_folders(files: dict[str, Path | None]) -> None:

@@ -30,7 +30,9 @@ def print_result(result: EvaluationResult) -> None:
         console.print(_instance_table(result))
     # Of instances of one size the ratio of means counts; of unlike ones, whose lengths differ, the mean of ratios.
     gap, interval = ("gap_mean_of_ratios", "gap_of_ratios_interval") if mixed else ("gap_mean", "gap_interval")
+    updates = f", {summary['train_steps']:,} train steps" if summary["train_steps"] else ""
     rows = (
+        ("agent", f"{summary['source']}{updates}"),
         ("instances", f"{summary['instances']:,}"),
         ("cities", _cities_text(summary["cities"])),
         ("decode", _decode_text(summary)),
@@ -154,7 +156,8 @@ def _mean_length(value: float | None) -> str:
 
 
 def _percent(value: float | None, digits: int = 3) -> str:
-    return _number(None if value is None else 100.0 * value, f"{{:.{digits}f}} %")
+    shown = None if value is None else round(100.0 * value, digits) + 0.0  # no -0.000
+    return _number(shown, f"{{:.{digits}f}} %")
 
 
 def _number(value: float | None, form: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tspmz.cli.command import INTERRUPTED, run_command
-from tspmz.cli.measuring import check_folders
+from tspmz.cli.measuring import agent_and_files, check_folders
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
@@ -23,8 +23,7 @@ PICTURES = (".png", ".svg")
 
 
 @click.command(name="tspmz-solve", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("source", metavar="AGENT", type=click.Path(path_type=Path))
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("words", metavar="[AGENT] FILE", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.tour", help="Write the tour as a TSPLIB file.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the tour (.png or .svg).")
 @click.option(
@@ -52,45 +51,55 @@ PICTURES = (".png", ".svg")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what --decode sample draws.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def solve(
-    source: Path, file: Path, out: Path | None, plot: Path | None, curve: Path | None, seconds: float | None,
+    words: tuple[str, ...], out: Path | None, plot: Path | None, curve: Path | None, seconds: float | None,
     decode: str | None, simulations: int | None, dynamics: str, polish: bool, seed: int, device: str,
 ) -> int:  # fmt: skip
     """Find a short tour of the instance in FILE (.tsp, or .npy with coordinates [N, 2]) with AGENT.
 
-    AGENT is a run folder, a checkpoint, or a pretrained model such as tsp20.
+    AGENT is a run folder, a checkpoint, or a pretrained model; without, it is tsp20, which comes along.
 
     Ctrl-C ends it early, with the best tour so far.
     """
+    source, file = _agent_and_file(words)
     decode = decode or ("greedy" if seconds is None else "sample")
     _check(source, {"--out": out, "--plot": plot, "--curve": curve}, decode, simulations, dynamics, seconds)
-    from tspmz.agent import load_agent
+    from tspmz.agent import get_agent
     from tspmz.solving import solve as find
     from tspmz.tsp.instances import InstanceError, load_instances
 
     try:
-        instance = load_instances(str(file))
+        instance = load_instances(file)
     except InstanceError as error:
         raise UsageError(str(error)) from None
     if len(instance.coordinates) != 1:
         raise UsageError(f"{file}: holds {len(instance.coordinates)} instances, want one; tspmz-eval takes many")
-    agent = load_agent(source, device)
+    agent = get_agent(source, device)
     reference = _published(instance)
     with _stop_on_interrupt() as stopped, _live_view(instance, reference, seconds) as show:
         solution = find(
             instance, agent, seconds=seconds, decode=decode, simulations=simulations, dynamics=dynamics, polish=polish,
-            seed=seed,             on_progress=show, should_stop=stopped,
+            seed=seed, on_progress=show, should_stop=stopped,
         )  # fmt: skip
         interrupted = stopped()
-    _print_solution(instance, solution, reference)
+    _print_solution(agent.source, instance, solution, reference)
     _write_files(instance, solution, reference, out, plot, curve)
     return INTERRUPTED if interrupted else 0
 
 
+def _agent_and_file(words: Sequence[str]) -> tuple[Path | None, str]:
+    source, files = (None, tuple(words)) if len(words) == 1 else agent_and_files(words)
+    if len(files) != 1:
+        missing = "FILE is missing" if not files else f"{' '.join(files)}: want one FILE"
+        raise UsageError(f"{missing}; see tspmz-solve --help")
+    return source, files[0]
+
+
 def _check(
-    source: Path, files: dict[str, Path | None], decode: str, simulations: int | None, dynamics: str,
+    source: Path | None, files: dict[str, Path | None], decode: str, simulations: int | None, dynamics: str,
     seconds: float | None,
 ) -> None:
-    find_agent(source)
+    if source is not None:
+        find_agent(source)
     check_folders(files)
     for option, path in files.items():
         if path is not None and option != "--out" and path.suffix not in PICTURES:
@@ -158,7 +167,7 @@ def _live_view(
         yield lambda progress: live.update(table(progress))
 
 
-def _print_solution(instance: InstanceSet, solution: Solution, reference: int | None) -> None:
+def _print_solution(source: str, instance: InstanceSet, solution: Solution, reference: int | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -166,6 +175,7 @@ def _print_solution(instance: InstanceSet, solution: Solution, reference: int | 
 
     problem, last = instance.problem, solution.history[-1]
     rows = [
+        ("agent", source),
         ("instance", instance.names[0] if problem is not None else instance.name),
         ("cities", str(len(solution.tour))),
         ("length", tsplib.format_length(solution.length) + ("" if problem is None else f" ({problem.rule})")),

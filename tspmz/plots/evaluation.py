@@ -101,7 +101,7 @@ def draw_differences(rows: Sequence[tuple[str, float, tuple[float, float]]]) -> 
     Args:
         rows: name, difference and its interval, fractions.
     """
-    figure = new_figure(8.0, 1.2 + 0.45 * len(rows))
+    figure = new_figure(9.6, 1.2 + 0.45 * len(rows))
     panel = figure.subplots()
     panel.axvline(0.0, color=MUTED, linewidth=1.2, linestyle="--")
     for i, (_, difference, (low, high)) in enumerate(rows):

@@ -10,6 +10,9 @@ from tspmz.errors import UsageError
 
 DIRECTORY = Path(__file__).parent
 
+DEFAULT = "tsp20"
+"""The model that is asked where none is named."""
+
 
 def model_names() -> list[str]:
     """Names of the models that are there."""

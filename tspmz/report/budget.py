@@ -15,8 +15,10 @@ from tspmz.types import Float64
 
 STARTS = "policy: more starts, then 8 symmetries"
 SEARCH = "search: more simulations, one start"
+UNGUIDED_SEARCH = "search with the true rules and no network: more simulations, one start"
 
 _SIMULATIONS = (4, 8, 16, 32, 64, 128)
+_UNGUIDED_SIMULATIONS = (10, 30, 100, 300, 1000, 3000)
 _POINT_SECONDS = 10.0
 """A family ends with the first point that took longer: the next would take about twice as long."""
 
@@ -25,7 +27,7 @@ class BudgetPoint(NamedTuple):
     """One way to decode, and what it gave.
 
     Attributes:
-        family: `STARTS` or `SEARCH`.
+        family: `STARTS` or `SEARCH`; `UNGUIDED_SEARCH` where there is no network.
         label: a few characters for the plot.
         name: for a table.
         lengths: `[I]` float64, in the unit of the instances.
@@ -49,11 +51,22 @@ def first_instances(sets: Sequence[InstanceSet], count: int) -> list[InstanceSet
     return kept
 
 
-def spend_more(agent: Agent, sets: Sequence[InstanceSet]) -> list[BudgetPoint]:
-    """Decode with growing budgets; the points of a family follow each other."""
+def spend_more(agent: Agent, sets: Sequence[InstanceSet], decoding: Decoding) -> list[BudgetPoint]:
+    """Decode with growing budgets; the points of a family follow each other.
+
+    Args:
+        agent: what is measured.
+        sets: on which instances.
+        decoding: that the page is about: it says whether a network is asked at all.
+    """
     largest = max(one.coordinates.shape[1] for one in sets)
+    families = (
+        ((STARTS, _more_starts(largest)), (SEARCH, _more_simulations()))
+        if decoding.prior == "network"
+        else ((UNGUIDED_SEARCH, _more_unguided(decoding)),)
+    )
     points = []
-    for family, ways in ((STARTS, _more_starts(largest)), (SEARCH, _more_simulations())):
+    for family, ways in families:
         for number, (label, name, decoding) in enumerate(ways):
             if number == 0:  # what is compiled or loaded at first use is no part of the time
                 _decoded([one.part(slice(0, 1)) for one in sets[:1]], agent, decoding)
@@ -78,6 +91,12 @@ def _more_starts(num_cities: int) -> Iterator[tuple[str, str, Decoding]]:
 def _more_simulations() -> Iterator[tuple[str, str, Decoding]]:
     for count in _SIMULATIONS:
         yield str(count), f"search, {count} simulations", Decoding("search", simulations=count)
+
+
+def _more_unguided(decoding: Decoding) -> Iterator[tuple[str, str, Decoding]]:
+    for count in _UNGUIDED_SIMULATIONS:
+        more = decoding._replace(simulations=count, starts=1, augment=1)
+        yield f"{count:,}", f"search, {count:,} simulations", more
 
 
 def _decoded(sets: Sequence[InstanceSet], agent: Agent, decoding: Decoding) -> Float64:

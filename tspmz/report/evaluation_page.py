@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from tspmz.agent import Agent
+from tspmz.agent import NO_AGENT, Agent
 from tspmz.config import Config
 from tspmz.config_files import flat_values
 from tspmz.curves import read_learning_curve
@@ -19,7 +19,7 @@ from tspmz.evaluation import SOLVED_TOLERANCE, EvaluationResult, InstanceResult,
 from tspmz.plots.evaluation import Curve, draw_gap_against_budget, draw_gap_histogram, draw_learning_curves
 from tspmz.plots.style import to_svg
 from tspmz.plots.tours import draw_tour_beside_reference
-from tspmz.report.budget import SEARCH, STARTS, BudgetPoint, first_instances, spend_more
+from tspmz.report.budget import STARTS, BudgetPoint, first_instances, spend_more
 from tspmz.report.page import (
     DASH,
     Picture,
@@ -64,7 +64,7 @@ def write_report(
 
     Args:
         directory: made if need be.
-        agent: what was evaluated.
+        agent: what was evaluated; learning curves and settings are left out where no network was asked.
         sets: on which instances.
         result: what `evaluation.evaluate` found.
         command: that makes the page, for the reader.
@@ -73,17 +73,19 @@ def write_report(
         UsageError: the page cannot be written.
     """
     summary = result.summary()
+    trained = agent.source != NO_AGENT
+    who = f"{summary['source']} after {summary['train_steps']:,} train steps" if trained else "No network"
     with_gaps = result.gaps is not None
     names = [one.problem.name if one.problem else one.name for one in sets]
-    learning, no_learning = _learning(Path(agent.source))
+    learning, no_learning = _learning(Path(agent.source)) if trained else (None, "")
     tours_known = all(one.reference_tour is not None for one in result.instances)
     return write_page(
         directory,
         "evaluation.html.j2",
         kind="evaluation",
         title=_title(summary, with_gaps),
-        lead=f"{summary['source']} after {summary['train_steps']:,} train steps on {names_text(names)}, decoded by "
-        f"{decoding_text(summary)}.",
+        lead=f"{who} on {names_text(names)}, decoded by {decoding_text(summary)}.",
+        trained=trained,
         command=command,
         figures=_key_figures(summary),
         result=_result_table(result, sets, summary),
@@ -135,6 +137,7 @@ def reference_text(reference: str) -> str:
 def decoding_text(summary: dict[str, Any]) -> str:
     """How tours were made, in words."""
     rules = " and the true rules" if summary.get("dynamics") == "true" else ""
+    rules += f", {summary['prior']} priors, {summary['leaf_values']} values" if rules else ""
     how = {
         "greedy": "the greedy policy",
         "sample": f"{summary['samples']} samples of the policy per start",
@@ -171,7 +174,7 @@ def _row(
     if references is not None:
         above, below = (lengths / references, np.ones(len(lengths))) if mixed else (lengths, references)
         gap = float(above.mean() / below.mean() - 1)
-        interval = gap_interval(above, below)
+        interval = gap_interval(above, below) if len(lengths) > 1 else None
         solved = float((lengths <= references * (1 + SOLVED_TOLERANCE)).mean())
     return (
         name, length_text(float(lengths.mean())), gap_text(gap), interval_text(interval),
@@ -225,17 +228,15 @@ def _budget(agent: Agent, sets: Sequence[InstanceSet], result: EvaluationResult)
     count = sum(len(one.coordinates) for one in chosen)
     references = result.reference_lengths[:count]
     mixed = len({one.coordinates.shape[1] for one in chosen}) > 1
-    points = spend_more(agent, chosen)
+    points = spend_more(agent, chosen, result.decoding)
     which = "all instances" if count == len(result.instances) else f"the first {count} instances"
-    note = (
-        f"What more time buys on {which}: more tours from the policy, or a deeper search of each move. "
-        f"Compare at equal time, from left to right."
-    )
-    caption = (
-        "Gap against seconds per instance, both logarithmic, with 95 % intervals. Numbers are starts (blue) and "
-        "simulations per move (orange)."
-    )
-    curves = [_budget_curve(family, points, references, mixed) for family in (STARTS, SEARCH)]
+    families = list(dict.fromkeys(point.family for point in points))
+    ways, numbers = "a deeper search of each move", "simulations per move"
+    if STARTS in families:
+        ways, numbers = f"more tours from the policy, or {ways}", f"starts (blue) and {numbers} (orange)"
+    note = f"What more time buys on {which}: {ways}. Compare at equal time, from left to right."
+    caption = f"Gap against seconds per instance, both logarithmic, with 95 % intervals. Numbers are {numbers}."
+    curves = [_budget_curve(family, points, references, mixed) for family in families]
     rows = [_row(point.name, point.lengths, references, point.seconds, mixed) for point in points]
     return Budget(
         note,

@@ -251,6 +251,8 @@ def _check_header(lines: _Lines, key: str, value: str) -> None:
 
 def _dimension(header: dict[str, str], lines: _Lines) -> int:
     if "DIMENSION" not in header:
+        if not lines.number:
+            raise TsplibError(f"{lines.path}: the file is empty")
         raise lines.error("no DIMENSION before this line")
     return int(header["DIMENSION"])
 

@@ -1,0 +1,139 @@
+"""How long until a run with the ancestor's preset plays the shortest tour of its graph, and does it keep to it?
+
+    python -m benchmarks.fixed_graph [--cities 10] [--network fullyconnected] [--network resnet] [--seeds 3]
+        [--minutes 4] [--set KEY=VALUE]... [--markdown]
+
+One run after the other, a graph for each seed. The greedy tour of each of the run's evaluations is compared with the
+exact optimum. "Kept" is the share of the evaluations from the first shortest tour on that are shortest, too.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from tspmz.curves import LearningCurve
+
+ROOT = Path(__file__).parents[1]
+HEAD = (
+    "network", "seed", "nearest neighbor %", "minutes to the optimum", "train steps", "games", "kept %", "last gap %"
+)  # fmt: skip
+TOLERANCE = 1e-6
+"""Of a gap that counts as 0: what float32 coordinates cost."""
+
+
+class Outcome(NamedTuple):
+    """What a run came to; gaps and shares are fractions, and what never happened is None.
+
+    Attributes:
+        minutes, train_steps, games: at the first evaluation whose tour was a shortest one.
+        kept: share of shortest tours from then on.
+        last: gap of the last evaluation.
+    """
+
+    minutes: float | None
+    train_steps: int | None
+    games: float | None
+    kept: float | None
+    last: float
+
+
+def outcome(curve: LearningCurve) -> Outcome:
+    """What a run's evaluations say."""
+    shortest = curve.gap_greedy <= TOLERANCE
+    last = float(curve.gap_greedy[-1])
+    if not shortest.any():
+        return Outcome(None, None, None, None, last)
+    first = int(shortest.argmax())
+    kept = float(shortest[first:].mean())
+    return Outcome(float(curve.minutes[first]), int(curve.train_steps[first]), float(curve.games[first]), kept, last)
+
+
+def nearest_neighbor_gap(seed: int, cities: int) -> float:
+    """Of the tour from city 0 on a run's graph: how hard it is."""
+    import numpy as np
+
+    from tspmz.tsp import generators, tours
+    from tspmz.tsp.reference import solve_exact
+
+    graph = generators.fixed_graph("uniform", seed, cities, 3)[None]
+    found = tours.nearest_neighbor(graph, np.zeros((1, 1), np.int64))
+    return float(tours.tour_lengths(graph, found)[0, 0] / solve_exact(graph)[1][0] - 1)
+
+
+def train(directory: Path, network: str, seed: int, cities: int, minutes: float, changes: Sequence[str]) -> Outcome:
+    """Run the command, and read its curve.
+
+    Raises:
+        ClickException: it failed, or did not evaluate.
+    """
+    from tspmz.curves import read_learning_curve
+
+    words = [
+        "--config", "presets/ancestor.toml", "--cities", str(cities), "--network", network, "--seed", str(seed),
+        "--minutes", str(minutes), "--run-dir", str(directory), *(word for text in changes for word in ("--set", text)),
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bin" / "tspmz-train"), *words], capture_output=True, text=True, check=False
+    )
+    curve = read_learning_curve(directory) if done.returncode == 0 else None
+    if curve is None:
+        raise click.ClickException(f"the run in {directory} gave no curve:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return outcome(curve)
+
+
+def cells(network: str, seed: int, neighbor: float, found: Outcome) -> tuple[str, ...]:
+    """A line of the table, as texts."""
+    reached = (
+        ("not reached", "", "", "")
+        if found.minutes is None
+        else (f"{found.minutes:.2f}", f"{found.train_steps:,}", f"{found.games:,.0f}", f"{100 * (found.kept or 0):.0f}")
+    )
+    return network, str(seed), f"{100 * neighbor:.2f}", *reached, f"{max(0.0, 100 * found.last):.2f}"
+
+
+@click.command()
+@click.option("--cities", default=10, show_default=True, type=click.IntRange(min=4, max=12))
+@click.option(
+    "--network", "networks", multiple=True, default=("fullyconnected", "resnet"), show_default=True,
+    type=click.Choice(["fullyconnected", "resnet", "attention"]),
+)  # fmt: skip
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Seeds 0, 1, and so on.")
+@click.option("--minutes", default=4.0, show_default=True, help="Of each run.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Settings other than the preset's.")
+@click.option("--markdown", is_flag=True, help="Print the table as it stands in the docs.")
+def main(
+    cities: int, networks: tuple[str, ...], seeds: int, minutes: float, changes: tuple[str, ...], markdown: bool
+) -> None:
+    """Train on one graph after the other, and print a line for each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = []
+    for network in networks:
+        for seed in range(seeds):
+            with tempfile.TemporaryDirectory(prefix="fixed-graph-") as folder:
+                found = train(Path(folder) / "run", network, seed, cities, minutes, changes)
+            lines.append(cells(network, seed, nearest_neighbor_gap(seed, cities), found))
+            click.echo(", ".join(f"{name} {text}" for name, text in zip(HEAD, lines[-1], strict=True)), err=True)
+    if markdown:
+        print(f"| {' | '.join(HEAD)} |\n|---|{'--:|' * (len(HEAD) - 1)}")
+        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        return
+    table = Table(title=f"{cities} cities, {minutes:g} minutes each")
+    for name in HEAD:
+        table.add_column(name, justify="left" if name == "network" else "right")
+    for line in lines:
+        table.add_row(*line)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Benchmark commands on an untrained agent, and their tables in Markdown as rows of texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.testing import CliRunner, Result
+from process_helpers import TinyRun
+
+
+def untrained_run(folder: Path) -> Path:
+    """A run directory of an untrained agent."""
+    TinyRun(folder, played=0).loop.save()
+    return folder
+
+
+def called(command: click.Command, *arguments: str) -> Result:
+    """What a command printed that ended well."""
+    result = CliRunner().invoke(command, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The rows of a table in Markdown, without its head."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    return rows[1:]
