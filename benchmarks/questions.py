@@ -7,12 +7,14 @@ import importlib
 from benchmarks.results import Result
 
 QUESTIONS = {
+    "search": "benchmarks.search",
     "selfplay": "benchmarks.selfplay",
     "ring": "benchmarks.ring",
     "sampling": "benchmarks.sampling",
     "weights": "benchmarks.weights",
     "sealing": "benchmarks.sealing",
     "learner": "benchmarks.learner",
+    "scaling": "benchmarks.scaling",
     "startup": "benchmarks.startup",
 }
 """Name to a module with `measure(short: bool) -> Result`."""

@@ -1,91 +1,213 @@
-"""How fast is self-play on one core, and where does its time go?
+"""How fast is self-play on one core, where does its time go, and how far is it from a search of one root at a time?
 
-Plays with the default settings and a freshly drawn network: its weights do not change the amount of work.
+Networks are freshly drawn: their weights do not change the amount of work.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.results import Result, Table, this_machine
-from benchmarks.timing import here, interleaved, one_core
+from benchmarks.one_root import OneRootPlayer
+from benchmarks.results import Cell, Figure, Result, Table, this_machine
+from benchmarks.timing import Ratio, here, interleaved, one_core, ratio, times_faster
+from tspmz.config import Config
 from tspmz.config_files import load_config
 from tspmz.network.build import build_network
 from tspmz.network.inference import SearchModel
+from tspmz.replay.fields import fields_for
+from tspmz.replay.ring import Ring, RingWriter
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, play_groups
-from tspmz.settings import network_settings, search_settings
+from tspmz.settings import group_settings, network_settings, search_settings
 
-_STAGES = ("network", "tree", "env")
+STAGES = ("network", "tree", "env", "write")
+ANCESTOR: dict[str, Any] = {
+    "network.kind": "resnet", "network.resnet_board": "cities", "network.observation": "visits",
+    "network.support_size": 10, "network.support_step": 1.0, "network.resnet_blocks": 1,
+    "network.resnet_channels": 16, "network.resnet_reward_layers": "8", "network.resnet_value_layers": "8",
+    "network.resnet_policy_layers": "8",
+    "search.algorithm": "puct", "search.num_simulations": 25, "search.q_normalization": "siblings",
+    "search.dirichlet_alpha": 0.1, "problem.fixed_graph": True, "problem.reward": "one_minus_edge",
+    "selfplay.starts": "first_city",
+}  # fmt: skip
+"""The network and the search of presets/ancestor.toml, with the residual network, and the default batch of games."""
 
 
 class _Clock:
     """Adds up the seconds of each stage."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.seconds = dict.fromkeys((f"{name}_seconds" for name in STAGES), 0.0)
 
     def add(self, name: str, value: float) -> None:
-        if name.endswith("_seconds"):
-            self.seconds[name] = self.seconds.get(name, 0.0) + value
+        if name in self.seconds:
+            self.seconds[name] += value
 
 
 class Player:
-    """Plays batches of groups, as an actor does.
+    """Plays batches of groups and writes them into a ring, as an actor does.
 
     Args:
         values: settings other than the defaults.
+        writer: into the ring; None = into one of its own.
 
     Attributes:
+        config: all settings.
         games, moves, simulations: of one batch.
     """
 
-    def __init__(self, values: dict[str, Any]) -> None:
-        config = load_config(values=values)
-        self._count = config.selfplay.groups_in_parallel
-        cities, size = config.problem.num_cities, config.selfplay.group_size
-        self._search = BatchedSearch(self._count * size, cities, **search_settings(config))
-        self._model = SearchModel(build_network(0, **network_settings(config)).eval(), self._search.num_simulations + 1)
-        self._source = GroupSource(0, 0, config.problem.distribution, cities, config.problem.num_clusters, size)
+    def __init__(self, values: dict[str, Any], writer: RingWriter | None = None) -> None:
+        self.config: Config = load_config(values=values)
+        self._count = self.config.selfplay.groups_in_parallel
+        cities, size = self.config.problem.num_cities, self.config.selfplay.group_size
+        self.network = build_network(0, **network_settings(self.config)).eval()
+        self._search = BatchedSearch(self._count * size, cities, **search_settings(self.config))
+        self._model = SearchModel(self.network, self._search.num_simulations + 1)
+        if writer is None:
+            writer = Ring(1, 2 * self._count, fields_for(cities, size, self.config.replay.policy_target)).writer(0)
+        self._writer = writer
+        self._source = GroupSource(**group_settings(self.config, writer.actor))
         self._first = 0
+        self._clock = _Clock()
+        self._seconds = 0.0
         self.games = self._count * size
         self.moves = self.games * (cities - 1)
         self.simulations = self.games * (cities - 2) * self._search.num_simulations  # none for the last, forced move
-        self.clock = _Clock()
-        self.seconds = 0.0
 
     def play(self) -> None:
-        """Play the next batch."""
+        """Play the next batch and write it."""
         started = time.perf_counter()
-        play_groups(
+        groups = play_groups(
             self._model, self._search, self._source, self._first, self._count, 0,
-            temperature=1.0, temperature_threshold=0, clock=self.clock,
+            temperature=1.0, temperature_threshold=0, clock=self._clock,
         )  # fmt: skip
+        written = time.perf_counter()
+        for group in groups:
+            self._writer.write(group)
+        ended = time.perf_counter()
+        self._clock.add("write_seconds", ended - written)
         self._first += self._count
-        self.seconds += time.perf_counter() - started
+        self._seconds += ended - started
 
-    def shares(self) -> dict[str, float]:
-        """Percent of the time in each stage."""
-        return {name: 100 * self.clock.seconds.get(f"{name}_seconds", 0.0) / self.seconds for name in _STAGES}
+    def shares(self) -> list[float]:
+        """Percent of the time in each of `STAGES`, and in everything else."""
+        parts = [100 * spent / self._seconds for spent in self._clock.seconds.values()]
+        return [*parts, 100 - sum(parts)]
+
+    def evaluate(self) -> None:
+        """What the network does in one simulation of the whole batch, alone: the limit of a search around it."""
+        size = self.config.selfplay.group_size
+        shape = (self._count, size, self.config.problem.num_cities)
+        zeros = np.zeros(self._count * size, np.int64)
+        self._model.recurrent(zeros, zeros, 1, np.ones((self._count * size, shape[2]), np.bool_))
+
+
+class Found(NamedTuple):
+    """Of one setting.
+
+    Attributes:
+        player: ours; knows where its time went.
+        games, simulations: ours, per second.
+        one_root: simulations/s of the search of one root at a time.
+        against_one_root: how many times more simulations/s ours makes.
+        of_network: percent of what the network alone evaluates per second.
+        one_root_rounds: simulations/s of each round.
+        rounds: ours of each round.
+    """
+
+    player: Player
+    games: float
+    simulations: float
+    one_root: float
+    against_one_root: Ratio
+    of_network: Ratio
+    rounds: tuple[float, ...]
+    one_root_rounds: tuple[float, ...]
+
+
+def compare(values: dict[str, Any], short: bool) -> Found:
+    """Measure one setting beside a search of one root at a time with the same network, and the network alone."""
+    player = Player(values)
+    config = player.config
+    cities, simulations = config.problem.num_cities, config.search.num_simulations
+    other = OneRootPlayer(player.network, cities, simulations, alpha=config.search.dirichlet_alpha)
+    calls = {"tspmz": player.play, "one root": other.play, "network": player.evaluate}
+    candidates = {name: here(call, time.process_time) for name, call in calls.items()}
+    timings = interleaved(candidates, seconds=0.5, short=short)
+    ours, theirs = timings["tspmz"], timings["one root"]
+    of_game = (cities - 2) * simulations
+    return Found(
+        player=player,
+        games=player.games / ours.median,
+        simulations=player.simulations / ours.median,
+        one_root=of_game / theirs.median,
+        against_one_root=times_faster(ours, theirs, player.simulations / of_game),
+        of_network=times_faster(ours, timings["network"], 100 * player.simulations / player.games),
+        rounds=tuple(player.simulations / seconds for seconds in ours.rounds),
+        one_root_rounds=tuple(of_game / seconds for seconds in theirs.rounds),
+    )
 
 
 def measure(short: bool) -> Result:
     """Measure self-play on one core."""
     with one_core():
-        player = Player({})
-        spent = interleaved({"tspmz": here(player.play)}, seconds=2.0, short=short)["tspmz"].median
-    rates = [player.games / spent, player.moves / spent, player.simulations / spent]
-    shares = player.shares()
-    columns = ("complete games/s", "moves/s", "simulations/s", *(f"{name} %" for name in _STAGES), "else %")
-    row = [*rates, *shares.values(), 100 - float(np.sum([*shares.values()]))]
+        found = {name: compare(values, short) for name, values in settings(short)}
+    rows = [_row(name, one) for name, one in found.items()]
+    columns = (
+        "network", "cities", "simulations", "complete games/s", "moves/s", "simulations/s", "one root, simulations/s",
+        "times one root", "% of the network alone",
+    )  # fmt: skip
+    shares = [[name, *_size(one), *one.player.shares()] for name, one in found.items()]
+    heads = ("network", "cities", "simulations", *(f"{stage} %" for stage in STAGES), "else %")
+    ancestor, default = found["ancestor's residual"], found["attention (default)"]
+    end_to_end = ratio([a / b for a, b in zip(default.rounds, ancestor.one_root_rounds, strict=True)])
     return Result(
         name="selfplay",
         title="Self-play",
-        answers="How fast is self-play with the default settings on one core, and where does the time go?",
-        tables=[Table("", columns, [row])],
+        answers=(
+            "Complete games per second of CPU time on one core, written into a ring, beside a search of one root at a "
+            "time in plain Python with the same network (how muzero-general plays: `benchmarks/one_root.py`), and "
+            "beside what the network alone evaluates per second in batches of the same size, which is the limit of a "
+            "search around it."
+        ),
+        tables=[Table("", columns, rows), Table("Where the time goes", heads, shares)],
+        figures=[
+            Figure("ancestor's settings, simulations/s against one root", *ancestor.against_one_root, at_least=25.0),
+            Figure("default settings, simulations/s against one root at the ancestor's", *end_to_end, at_least=100.0),
+            Figure("default settings, simulations/s against one root", *default.against_one_root),
+        ],
+        notes=[
+            "Ancestor's: network and search of `presets/ancestor.toml` with its residual network, 20 cities, 25 "
+            "simulations. Rounds of the second figure are paired by their number, not by time.",
+        ],
         machine=this_machine(),
         short=short,
     )
+
+
+def settings(short: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and settings of what is measured."""
+    small = {"selfplay.groups_in_parallel": 1} if short else {}
+    cities = 6 if short else 20
+    yield "attention (default)", {"problem.num_cities": cities, **small}
+    yield "ancestor's residual", {"problem.num_cities": cities, **ANCESTOR, **small}
+    if short:
+        return
+    for cities in (20, 50, 100):
+        for simulations in (8, 25, 50):
+            values = {"problem.num_cities": cities, "search.num_simulations": simulations}
+            yield f"attention, {cities} cities, {simulations} simulations", values
+
+
+def _size(one: Found) -> list[Cell]:
+    return [one.player.config.problem.num_cities, one.player.config.search.num_simulations]
+
+
+def _row(name: str, one: Found) -> list[Cell]:
+    moves = one.games * one.player.moves / one.player.games
+    ratios = [one.against_one_root.median, one.of_network.median]
+    return [name, *_size(one), one.games, moves, one.simulations, one.one_root, *ratios]

@@ -14,6 +14,7 @@ Timed = Callable[[int], float]
 """Makes so many calls and returns the seconds that they took altogether. See `here`; `Peer.timed` is another."""
 
 _MOST_CALLS = 1_000_000
+_LONG = 20.0  # no compilation makes a call that fills a round so much longer
 
 
 class Timing(NamedTuple):
@@ -66,7 +67,8 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Measure all candidates in turn, round after round; each next round begins with another one.
 
-    A first call of each is not counted (it may compile), and a second says how many calls fill a round.
+    A first call of each is not counted (it may compile), and a second says how many calls fill a round, unless the
+    first one took so long that it will be one.
 
     Args:
         candidates: by name.
@@ -78,8 +80,10 @@ def interleaved(
         rounds, seconds = 1, 0.0
     calls = {}
     for name, timed in candidates.items():
-        timed(1)
-        calls[name] = min(max(1, round(seconds / max(timed(1), 1e-9))), _MOST_CALLS)
+        once = timed(1)
+        if once < _LONG * seconds:
+            once = timed(1)
+        calls[name] = min(max(1, round(seconds / max(once, 1e-9))), _MOST_CALLS)
     spent: dict[str, list[float]] = {name: [] for name in candidates}
     names = list(candidates)
     for r in range(rounds):

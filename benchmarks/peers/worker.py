@@ -40,9 +40,9 @@ def serve(load: Callable[[], tuple[str, Mapping[str, Callable[..., Any]]]]) -> N
             answer(result=result)
 
 
-def seconds_of(calls: int, function: Callable[[], Any]) -> float:
-    """Seconds that so many calls take."""
-    started = time.perf_counter()
+def seconds_of(calls: int, function: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds that so many calls take; `time.process_time` counts CPU time alone."""
+    started = clock()
     for _ in range(calls):
         function()
-    return time.perf_counter() - started
+    return clock() - started
