@@ -6,11 +6,13 @@ take one of the cores.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +24,7 @@ from tspmz.replay.fields import fields_for
 from tspmz.replay.ring import Ring
 from tspmz.search import BatchedSearch
 
-_START_SECONDS = 300.0
+_SECONDS = 10.0  # of play, of each number of actors
 
 
 class Law(NamedTuple):
@@ -123,51 +125,49 @@ def actors_law(short: bool) -> tuple[Law, Law]:
     counts = [2**k for k in range(cores.bit_length()) if 2**k <= cores][: 2 if short else None]
     if len(counts) == 1:
         counts = [1, 2]  # one core: what a second actor costs
-    rates, memory = [], []
+    cities = 6 if short else 20
+    ring = Ring(counts[-1], 64, fields_for(cities, min(16, cities), "advantage"))
+    context = multiprocessing.get_context("spawn")
+    pipes, rates, memory = [], [], []
+    for number in range(counts[-1]):
+        ours, theirs = context.Pipe()
+        settings = {"problem.num_cities": cities}
+        context.Process(target=_actor, args=(number, ring, settings, theirs), daemon=True).start()
+        theirs.close()  # so that an actor that dies is noticed
+        pipes.append(ours)
+    for pipe in pipes:
+        pipe.recv()  # ready
     for count in counts:
-        games, mib = _play_at_once(count, seconds=0.0 if short else 10.0, cities=6 if short else 20)
-        rates.append(games)
-        memory.append(mib)
+        for pipe in pipes[:count]:
+            pipe.send(0.0 if short else _SECONDS)
+        told = [pipe.recv() for pipe in pipes[:count]]
+        rates.append(sum(games for games, _ in told))
+        memory.append(sum(mib for _, mib in told))
+    for pipe in pipes:
+        pipe.close()
     return (
         Law("games/s, all actors", "actors", "1", counts, rates),
         Law("resident memory of all actors (MiB)", "actors", "1", counts, memory),
     )
 
 
-def _play_at_once(count: int, seconds: float, cities: int) -> tuple[float, float]:
-    """Games/s and MiB of `count` actors together; they begin at the same time, and whole batches count."""
-    context = multiprocessing.get_context("spawn")
-    values = {"problem.num_cities": cities}
-    size = min(16, cities)
-    ring = Ring(count, 64, fields_for(cities, size, "advantage"))
-    begin, found = context.Barrier(count), context.Queue()
-    processes = [
-        context.Process(target=_actor, args=(k, ring, values, seconds, begin, found), daemon=True) for k in range(count)
-    ]
-    for process in processes:
-        process.start()
-    try:
-        told = [found.get(timeout=_START_SECONDS + seconds) for _ in processes]
-    finally:
-        for process in processes:
-            process.join(10)
-            process.kill()
-    return sum(games for games, _ in told), sum(mib for _, mib in told)
-
-
-def _actor(number: int, ring: Ring, values: dict[str, Any], seconds: float, begin: Any, found: Any) -> None:
+def _actor(number: int, ring: Ring, values: dict[str, Any], pipe: Connection) -> None:
+    """Play for as many seconds as the pipe says, whole batches; answer with games/s and peak memory in MiB."""
     import torch
 
     torch.set_num_threads(1)
     player = Player(values, ring.writer(number))
     player.play()  # fills the allocators
-    begin.wait(_START_SECONDS)
-    started, games = time.perf_counter(), 0
-    while games == 0 or time.perf_counter() - started < seconds:
-        player.play()
-        games += player.games
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found.put((games / (time.perf_counter() - started), peak))
+    pipe.send("ready")
+    with contextlib.suppress(EOFError):
+        while True:
+            seconds = pipe.recv()
+            started, games = time.perf_counter(), 0
+            while games == 0 or time.perf_counter() - started < seconds:
+                player.play()
+                games += player.games
+            rate = games / (time.perf_counter() - started)
+            pipe.send((rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
 def memory_laws(short: bool) -> list[Law]:

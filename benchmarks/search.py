@@ -15,7 +15,7 @@ from benchmarks.timing import Ratio, Timed, here, interleaved, one_core, times_f
 from tspmz.search import BatchedSearch
 from tspmz.types import Bool, Int64, RecurrentOutput, RootOutput, SearchResult
 
-_PEERS = ("mctx", "lightzero")
+PEERS = ("mctx", "lightzero")
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gumbel": {"algorithm": "gumbel", "max_considered_actions": 16, "value_scale": 0.1, "rescale_values": True},
     "puct": {"algorithm": "puct", "q_normalization": "tree"},
@@ -121,8 +121,13 @@ def cases(short: bool) -> Iterator[Case]:
 
 def measure(short: bool) -> Result:
     """Measure the tree search."""
-    with one_core(), Peers(*_PEERS) as peers:
+    with one_core(), Peers(*PEERS) as peers:
         found = {case: compare(case, peers.found, short) for case in cases(short)}
+    return report(found, peers.notes, short)
+
+
+def report(found: dict[Case, Found], notes: list[str], short: bool) -> Result:
+    """What was found, with notes on the peers."""
     tables = [
         _table(algorithm, {case: one for case, one in found.items() if case.algorithm == algorithm})
         for algorithm in _PAIRS
@@ -140,7 +145,7 @@ def measure(short: bool) -> Result:
         tables=tables,
         figures=list(_figures(found)),
         notes=[
-            *peers.notes,
+            *notes,
             "LightZero's trees take Python lists: making them of the model's arrays is counted, as it is in its own "
             "search. Its Gumbel noise is of one seed, and not drawn anew.",
         ],
@@ -150,7 +155,7 @@ def measure(short: bool) -> Result:
 
 
 def _table(algorithm: str, found: dict[Case, Found]) -> Table:
-    names = [*dict.fromkeys(_PAIRS[algorithm].values()), *_PEERS]
+    names = [*dict.fromkeys(_PAIRS[algorithm].values()), *PEERS]
     columns = ["batch", "actions", "simulations", *(f"{name} k/s" for name in names), "ratio"]
     rows: list[list[Cell]] = []
     for case, one in found.items():

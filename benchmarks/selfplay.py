@@ -110,8 +110,9 @@ class Found(NamedTuple):
     """Of one setting.
 
     Attributes:
-        player: ours; knows where its time went.
-        games, simulations: ours, per second.
+        cities, simulations: of the setting.
+        games, moves, rate: complete games, moves and simulations, ours, per second.
+        shares: percent of the time in each of `STAGES`, and in everything else.
         one_root: simulations/s of the search of one root at a time.
         against_one_root: how many times more simulations/s ours makes.
         of_network: percent of what the network alone evaluates per second.
@@ -119,9 +120,12 @@ class Found(NamedTuple):
         rounds: ours of each round.
     """
 
-    player: Player
+    cities: int
+    simulations: int
     games: float
-    simulations: float
+    moves: float
+    rate: float
+    shares: list[float]
     one_root: float
     against_one_root: Ratio
     of_network: Ratio
@@ -141,9 +145,12 @@ def compare(values: dict[str, Any], short: bool) -> Found:
     ours, theirs = timings["tspmz"], timings["one root"]
     of_game = (cities - 2) * simulations
     return Found(
-        player=player,
+        cities=cities,
+        simulations=simulations,
         games=player.games / ours.median,
-        simulations=player.simulations / ours.median,
+        moves=player.moves / ours.median,
+        rate=player.simulations / ours.median,
+        shares=player.shares(),
         one_root=of_game / theirs.median,
         against_one_root=times_faster(ours, theirs, player.simulations / of_game),
         of_network=times_faster(ours, timings["network"], 100 * player.simulations / player.games),
@@ -156,12 +163,17 @@ def measure(short: bool) -> Result:
     """Measure self-play on one core."""
     with one_core():
         found = {name: compare(values, short) for name, values in settings(short)}
+    return report(found, short)
+
+
+def report(found: dict[str, Found], short: bool) -> Result:
+    """What was found."""
     rows = [_row(name, one) for name, one in found.items()]
     columns = (
         "network", "cities", "simulations", "complete games/s", "moves/s", "simulations/s", "one root, simulations/s",
         "times one root", "% of the network alone",
     )  # fmt: skip
-    shares = [[name, *_size(one), *one.player.shares()] for name, one in found.items()]
+    shares = [[name, one.cities, one.simulations, *one.shares] for name, one in found.items()]
     heads = ("network", "cities", "simulations", *(f"{stage} %" for stage in STAGES), "else %")
     ancestor, default = found["ancestor's residual"], found["attention (default)"]
     end_to_end = ratio([a / b for a, b in zip(default.rounds, ancestor.one_root_rounds, strict=True)])
@@ -203,11 +215,6 @@ def settings(short: bool) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"attention, {cities} cities, {simulations} simulations", values
 
 
-def _size(one: Found) -> list[Cell]:
-    return [one.player.config.problem.num_cities, one.player.config.search.num_simulations]
-
-
 def _row(name: str, one: Found) -> list[Cell]:
-    moves = one.games * one.player.moves / one.player.games
     ratios = [one.against_one_root.median, one.of_network.median]
-    return [name, *_size(one), one.games, moves, one.simulations, one.one_root, *ratios]
+    return [name, one.cities, one.simulations, one.games, one.moves, one.rate, one.one_root, *ratios]
