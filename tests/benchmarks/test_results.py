@@ -98,3 +98,11 @@ def test_page_is_not_made_of_short_trials(tmp_path: Path) -> None:
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_page_of_the_docs_is_what_its_results_make_it() -> None:
+    docs = Path(page.__file__).parents[1] / "docs"
+    if not (docs / "benchmarks.json").exists():
+        pytest.skip("no results are kept")
+    text = (docs / "benchmarks.md").read_text(encoding="utf-8")
+    assert page.filled(text, page.sections_of(docs / "benchmarks.json")) == text
