@@ -17,7 +17,7 @@ from benchmarks.crew import Crew, Handlers
 from benchmarks.groups import random_group
 from benchmarks.results import Cell, Figure, Result, Table, this_machine
 from benchmarks.timing import here, interleaved, one_core, ratio, times_faster
-from tspmz.replay.checksum import copy_rows
+from tspmz.checksum import copy_rows
 from tspmz.replay.fields import fields_for, store_group
 from tspmz.replay.ring import ReadStatus, Ring
 

@@ -15,7 +15,7 @@ ROOT = Path(next(iter(tspmz.__path__)))
 
 LEVELS = (
     ("errors",),
-    ("config", "config_files", "types", "rng", "shared"),
+    ("config", "config_files", "types", "rng", "shared", "checksum"),
     ("weights", "stats", "display", "tensorboard", "control", "settings", "pretrained"),
     ("tsp", "search", "replay", "plots"),
     ("process", "console", "children", "rundir", "curves", "checkpoint", "best", "channels", "trained"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tspmz.checksum import LANES, copy_rows
 from tspmz.errors import RunError
 from tspmz.shared import SharedBlock
 from tspmz.types import Float32
@@ -12,6 +14,8 @@ _WRITING, _VERSION = 0, 1
 _CHECKSUMS = 2  # words 2 and 3: one per bank
 _HEADER_BYTES = 64
 _ALIGNMENT = 64
+_BLOCK = 2 * LANES  # float32 numbers
+_FIRST = np.zeros(1, np.int64)
 _MAX_TRIES = 100_000  # seconds of trying; a writer at full speed spoils some hundred in a row
 
 
@@ -79,8 +83,7 @@ class SharedWeights:
         version = self.version + 1
         bank = version % 2
         self._words[_WRITING] = version
-        np.copyto(self._banks[bank], flat)
-        self._words[_CHECKSUMS + bank] = _checksum(flat, version)
+        self._words[_CHECKSUMS + bank] = _copy(flat, self._banks[bank], version, private_source=True)
         self._words[_VERSION] = version
         return version
 
@@ -106,8 +109,8 @@ class SharedWeights:
                 return None
             bank = version % 2
             checksum = int(self._words[_CHECKSUMS + bank])
-            np.copyto(out, self._banks[bank])
-            if int(self._words[_WRITING]) < version + 2 and checksum == _checksum(out, version):
+            copied = _copy(self._banks[bank], out, version, private_source=False)
+            if int(self._words[_WRITING]) < version + 2 and checksum == copied:
                 return version
         raise RunError(f"no whole version of the weights in {_MAX_TRIES} tries (last version {self.version})")
 
@@ -123,9 +126,18 @@ def _bank_bytes(num_elements: int) -> int:
     return -(-num_elements * 4 // _ALIGNMENT) * _ALIGNMENT
 
 
-def _checksum(flat: Float32, version: int) -> int:
-    """Sum of the weights' 32-bit words and the version, as int64."""
-    words = flat.view(np.uint32)
-    even = len(words) // 2 * 2
-    total = int(np.add.reduce(words[:even].view(np.uint64), dtype=np.uint64)) + int(words[even:].sum()) + version
-    return (total + 2**63) % 2**64 - 2**63
+def _copy(source: Float32, out: Float32, version: int, private_source: bool) -> int:
+    """Copy all weights; their checksum, seeded with the version, as int64. `private_source` as for `copy_rows`."""
+    whole = len(source) // _BLOCK * _BLOCK
+    sums = np.array([version], np.uint64)
+    if whole:
+        copy_rows(_row(source[:whole]), _FIRST, sums.copy(), _row(out[:whole]), sums, private_source)
+    out[whole:] = source[whole:]
+    rest = np.zeros((2, _BLOCK), np.float32)
+    rest[0, : len(source) - whole] = (source if private_source else out)[whole:]
+    copy_rows(_row(rest[0]), _FIRST, sums.copy(), _row(rest[1]), sums, True)
+    return int(sums.view(np.int64)[0])
+
+
+def _row(flat: Float32) -> NDArray[np.uint64]:
+    return flat.view(np.uint64)[None]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from replay_helpers import make_group
 
-from tspmz.replay import checksum, rerooting, sumtree, targets
+from tspmz import checksum
+from tspmz.replay import rerooting, sumtree, targets
 from tspmz.replay.buffer import ReplayBuffer
 from tspmz.replay.fields import fields_for
 from tspmz.replay.ring import Ring

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.replay.checksum import copy_rows
+from tspmz.checksum import copy_rows
 from tspmz.replay.fields import FieldSpec, Records, empty_records, load_group, poison, record_dtype, store_group
 from tspmz.shared import SharedBlock
 from tspmz.types import Group, Reanalysis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tspmz.replay.checksum import LANES, copy_rows
+from tspmz.checksum import LANES, copy_rows
 
 MASK = 2**64 - 1
 
@@ -28,20 +28,20 @@ def plain_checksum(words: list[int], seed: int) -> int:
     return total
 
 
-def copied(source: np.ndarray, rows: list[int], seeds: list[int], sum_source: bool) -> tuple[np.ndarray, list[int]]:
+def copied(source: np.ndarray, rows: list[int], seeds: list[int], private_source: bool) -> tuple[np.ndarray, list[int]]:
     out = np.zeros((len(rows) + 1, source.shape[1]), np.uint64)
     sums = np.zeros(len(rows), np.uint64)
-    copy_rows(source, np.array(rows), np.array(seeds, np.uint64), out, sums, sum_source)
+    copy_rows(source, np.array(rows), np.array(seeds, np.uint64), out, sums, private_source)
     assert not out[len(rows)].any()
     return out[: len(rows)], sums.tolist()
 
 
-@pytest.mark.parametrize("sum_source", [False, True])
+@pytest.mark.parametrize("private_source", [False, True])
 @pytest.mark.parametrize("width", [LANES, 3 * LANES, 4096, 4096 + LANES, 2 * 4096 + 5 * LANES])
-def test_rows_are_copied_and_summed_as_by_a_plain_loop(width: int, sum_source: bool) -> None:
+def test_rows_are_copied_and_summed_as_by_a_plain_loop(width: int, private_source: bool) -> None:
     rng = np.random.default_rng(width)
     source = rng.integers(0, 2**64, (4, width), dtype=np.uint64)
-    out, sums = copied(source, [2, 0, 2], [7, MASK, 8], sum_source)
+    out, sums = copied(source, [2, 0, 2], [7, MASK, 8], private_source)
     assert np.array_equal(out, source[[2, 0, 2]])
     assert sums == [plain_checksum(source[row].tolist(), seed) for row, seed in ((2, 7), (0, MASK), (2, 8))]
 

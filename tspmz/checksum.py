@@ -45,11 +45,11 @@ def _copy_words(typing_context, target, source, start, count):  # type: ignore[n
 
 
 @intrinsic
-def _fold_words(typing_context, lanes, words, start, count):  # type: ignore[no-untyped-def]
+def _fold_words(typing_context, lanes, words, copy, start, count):  # type: ignore[no-untyped-def]
     """Fold `words[start : start + count]` into the lanes, 16 words at a time: xor, rotate, times nine.
 
-    Written as vector instructions because the compiler does not keep lanes of a loop in registers; as a loop this has a
-    quarter of the speed.
+    The word that was loaded is also what is stored in `copy`, unless that is None. Written as vector instructions because
+    the compiler does not keep lanes of a loop in registers; as a loop this has a quarter of the speed.
     """
 
     def constant(number: int) -> ir.Constant:
@@ -62,17 +62,22 @@ def _fold_words(typing_context, lanes, words, start, count):  # type: ignore[no-
         before = builder.load(state)
         before.align = 8
         entry, loop, done = builder.block, builder.append_basic_block("fold"), builder.append_basic_block("done")
-        end = builder.add(args[2], args[3])
+        copied = None
+        if not isinstance(copy, types.NoneType):
+            copied = context.make_array(signature.args[2])(context, builder, args[2]).data
+        end = builder.add(args[3], args[4])
         builder.branch(loop)
         builder.position_at_end(loop)
         index, folded = builder.phi(_INT), builder.phi(_VECTOR)
         word = builder.load(builder.bitcast(builder.gep(data, [index]), pointer))
         word.align = 8
+        if copied is not None:
+            builder.store(word, builder.bitcast(builder.gep(copied, [index]), pointer)).align = 8
         mixed = builder.xor(folded, word)
         mixed = builder.or_(builder.shl(mixed, constant(_LEFT)), builder.lshr(mixed, constant(_RIGHT)))
         mixed = builder.add(mixed, builder.shl(mixed, constant(_TIMES_NINE)))
         following = builder.add(index, ir.Constant(_INT, LANES))
-        for phi, first, later in ((index, args[2], following), (folded, before, mixed)):
+        for phi, first, later in ((index, args[3], following), (folded, before, mixed)):
             phi.add_incoming(first, entry)
             phi.add_incoming(later, loop)
         builder.cbranch(builder.icmp_signed("<", following, end), loop, done)
@@ -80,11 +85,11 @@ def _fold_words(typing_context, lanes, words, start, count):  # type: ignore[no-
         builder.store(mixed, state).align = 8
         return context.get_dummy_value()
 
-    return types.void(lanes, words, types.intp, types.intp), generate
+    return types.void(lanes, words, copy, types.intp, types.intp), generate
 
 
 @njit(cache=True, nogil=True)
-def copy_rows(source, rows, seeds, out, sums, sum_source):  # type: ignore[no-untyped-def]
+def copy_rows(source, rows, seeds, out, sums, private_source):  # type: ignore[no-untyped-def]
     """Copy `source[rows]` to `out` and leave a checksum of each row in `sums`.
 
     Every step is a bijection of the state and of the word, so a change of one word always changes the sum; other
@@ -96,18 +101,21 @@ def copy_rows(source, rows, seeds, out, sums, sum_source):  # type: ignore[no-un
         seeds: `[M]` uint64, where each sum starts.
         out: at least `[M, W]` uint64.
         sums: `[M]` uint64, filled.
-        sum_source: sum what is copied (where others may change the copy meanwhile), else the copy itself.
+        private_source: nobody else writes to `source`, and `out` is not in the cache: rows are summed where they are
+            and copied by memcpy. Else each word is read once, summed and stored.
     """
     lanes = np.empty(LANES, np.uint64)
     for i in range(rows.shape[0]):
         row, target = source[rows[i]], out[i]
-        private = row if sum_source else target
         for k in range(LANES):
             lanes[k] = _mix(seeds[i], np.uint64(k))
-        for start in range(0, row.shape[0], _BLOCK):
-            count = min(_BLOCK, row.shape[0] - start)
-            _copy_words(target, row, start, count)
-            _fold_words(lanes, private, start, count)
+        if private_source:
+            for start in range(0, row.shape[0], _BLOCK):
+                count = min(_BLOCK, row.shape[0] - start)
+                _copy_words(target, row, start, count)
+                _fold_words(lanes, row, None, start, count)
+        else:
+            _fold_words(lanes, row, target, 0, row.shape[0])
         total = seeds[i]
         for k in range(LANES):
             total = _mix(total, lanes[k])
