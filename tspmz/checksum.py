@@ -48,8 +48,8 @@ def _copy_words(typing_context, target, source, start, count):  # type: ignore[n
 def _fold_words(typing_context, lanes, words, copy, start, count):  # type: ignore[no-untyped-def]
     """Fold `words[start : start + count]` into the lanes, 16 words at a time: xor, rotate, times nine.
 
-    The word that was loaded is also what is stored in `copy`, unless that is None. Written as vector instructions because
-    the compiler does not keep lanes of a loop in registers; as a loop this has a quarter of the speed.
+    The word that was loaded is also what is stored in `copy`, unless that is None. Written as vector instructions
+    because the compiler does not keep lanes of a loop in registers; as a loop this has a quarter of the speed.
     """
 
     def constant(number: int) -> ir.Constant:
