@@ -1,12 +1,14 @@
 """Long haul: a run that is hit by SIGKILL again and again, and the same run undisturbed beside it.
 
-    python -m benchmarks.longhaul --minutes 30
+    python -m benchmarks.longhaul --steps 12000
 
 Both start at the same moment, on the same machine, with the same seed and settings, so that both see the same load.
 In one of them a process chosen at random is killed every 20 s; after the end of the parent or the learner it is
-resumed. Its clock stands still while it is down, so it ends later. Memory, descriptors, /dev/shm and throughput of the
-first third are compared with those of the last; the final gaps on instances that neither has seen, with intervals over
-the instances. One pair of runs says nothing about the spread between seeds. Exit code 1 where a promise is broken.
+resumed. Both train for the same number of steps, which takes the killed one longer (about half an hour on two cores
+that have nothing else to do): kills cost time, but must not change what is learned. Memory, descriptors, /dev/shm and
+throughput of the first third are compared with those of the last; the final gaps on instances that neither has seen,
+with intervals over the instances. One pair of runs says nothing about the spread between seeds: a fifth of the gap
+passes for it. Exit code 1 where a promise is broken.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ _END_SECONDS = 180.0
 _MOST_GROWTH = 0.10
 _MOST_DESCRIPTORS = 2.0
 _LEAST_THROUGHPUT = 0.8
-_GAP_TOLERANCE = 0.001
+_GAP_TOLERANCE = 0.2
+_LONGEST_SECONDS = 7200.0
 _RESAMPLES = 10_000
 
 
@@ -144,7 +147,7 @@ def kill_one(haul: Haul, rng: np.random.Generator, problems: list[str]) -> None:
         run.start()
 
 
-def haul_both(killed: Haul, calm: Haul, every: float, longest: float, seed: int, problems: list[str]) -> None:
+def haul_both(killed: Haul, calm: Haul, every: float, seed: int, problems: list[str]) -> None:
     """Run both to their ends."""
     rng = np.random.default_rng(seed)
     started = time.monotonic()
@@ -168,8 +171,8 @@ def haul_both(killed: Haul, calm: Haul, every: float, longest: float, seed: int,
                 haul.ended_after = time.monotonic() - started
                 if haul.run.process.returncode != 0:
                     problems.append(f"the {name} run ended with exit code {haul.run.process.returncode}")
-        if now > longest:
-            problems.append(f"not finished after {longest / 60:.0f} minutes")
+        if now > _LONGEST_SECONDS:
+            problems.append(f"not finished after {_LONGEST_SECONDS / 60:.0f} minutes")
             break
         time.sleep(0.1)
     for haul in (killed, calm):
@@ -224,7 +227,7 @@ def judge(
             if kept[0] < _LEAST_THROUGHPUT * kept[1]:
                 broken.append(f"killed: {figure} fell to {kept[0]:.2f} of its start, undisturbed to {kept[1]:.2f}")
     for way, found in gap.items():
-        if found["difference"][1] > _GAP_TOLERANCE:
+        if found["difference"][1] > _GAP_TOLERANCE * found["undisturbed"][0]:
             broken.append(f"{way}: the gap is worse by {100 * found['difference'][0]:.3f} percentage points")
     return broken
 
@@ -258,7 +261,7 @@ def print_result(result: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.option("--minutes", default=30.0, show_default=True, help="Training time of each run.")
+@click.option("--steps", default=12_000, show_default=True, help="Train steps of each run.")
 @click.option("--every", default=20.0, show_default=True, help="Seconds between two kills.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--cities", default=20, show_default=True)
@@ -267,7 +270,7 @@ def print_result(result: dict[str, Any]) -> None:
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the runs here [default: a temporary folder].")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result.")
 def main(
-    minutes: float, every: float, seed: int, cities: int, overrides: tuple[str, ...], instances: str,
+    steps: int, every: float, seed: int, cities: int, overrides: tuple[str, ...], instances: str,
     folder: Path | None, json_path: Path | None,
 ) -> None:  # fmt: skip
     """Kill processes of a long run every few seconds, and compare it with one left alone."""
@@ -275,7 +278,7 @@ def main(
     settings: dict[str, Any] = {
         "problem.num_cities": cities,
         "selfplay.num_actors": _ACTORS,
-        "run.minutes": minutes,
+        "run.train_steps": steps,
         "run.seed": seed,
         "run.max_restarts": 1000,
         "learner.checkpoint_seconds": 10.0,
@@ -287,7 +290,7 @@ def main(
     shared_before = set(os.listdir("/dev/shm"))
     broken: list[str] = []
     try:
-        haul_both(killed, calm, every, 60 * (3 * minutes + 5), seed, broken)
+        haul_both(killed, calm, every, seed, broken)
     finally:
         for haul in (killed, calm):
             haul.run.destroy()
