@@ -119,7 +119,7 @@ class Learner:
         self._unroll_positions = unroll_positions
         self._augment = augment
         self._precision = precision
-        self._loss = Compiled(unroll_loss, self.device, "learner.compile") if compile else unroll_loss
+        self._compiled_loss = Compiled(unroll_loss, self.device, "learner.compile") if compile else None
         self._max_grad_norm = max_grad_norm
         self._schedule = {
             "peak": learning_rate,
@@ -146,8 +146,9 @@ class Learner:
         rate = self.rate_factor * learning_rate(self.train_steps, progress, **self._schedule)  # type: ignore[arg-type]
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        loss = unroll_loss if self._compiled_loss is None else self._compiled_loss
         with lower_precision(self.device, self._precision):
-            losses = self._loss(self.network, self._inputs(batch), **self._loss_settings)  # type: ignore[arg-type]
+            losses = loss(self.network, self._inputs(batch), **self._loss_settings)  # type: ignore[arg-type]
         self._optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._max_grad_norm)
