@@ -47,9 +47,9 @@ class Row(NamedTuple):
 
     def cells(self) -> tuple[str, ...]:
         """As texts, in the order of `HEAD`."""
-        low, high = (round(100 * end, 3) + 0.0 for end in (self.low, self.high))  # no -0.000
+        gap, low, high = (round(100 * one, 3) + 0.0 for one in (self.gap, self.low, self.high))  # no -0.000
         return (
-            self.method, f"{self.length:.4f}", f"{100 * self.gap:.3f}", f"{low:.3f} to {high:.3f}",
+            self.method, f"{self.length:.4f}", f"{gap:.3f}", f"{low:.3f} to {high:.3f}",
             f"{100 * self.solved:.1f}", f"{self.count:,}", f"{self.seconds:.1f}", f"{self.seconds / self.count:.4f}",
         )  # fmt: skip
 

@@ -61,7 +61,8 @@ def write_comparison(directory: Path, rows: Sequence[Compared], instances: Seque
         f"{rows[0].name}, instance by instance.",
         command=command,
         figures=[
-            (row.name, gap_text(row.result.summary()[gap_keys(first)[0]]), _against(row, rows[0].name)) for row in rows
+            (f"gap of {row.name}", gap_text(row.result.summary()[gap_keys(first)[0]]), _against(row, rows[0].name))
+            for row in rows
         ],
         best=_verdict(best, rows[0]),
         result=_table(rows),
