@@ -1,10 +1,12 @@
 """How long until a run with the ancestor's preset plays the shortest tour of its graph, and does it keep to it?
 
     python -m benchmarks.fixed_graph [--cities 10] [--network fullyconnected] [--network resnet] [--seeds 3]
-        [--minutes 4] [--set KEY=VALUE]... [--markdown]
+        [--minutes 4 | --steps 2000] [--set KEY=VALUE]... [--markdown]
 
 One run after the other, a graph for each seed. The greedy tour of each of the run's evaluations is compared with the
-exact optimum. "Kept" is the share of the evaluations from the first shortest tour on that are shortest, too.
+exact optimum. "Kept" is the share of the evaluations from the first shortest tour on that are shortest, too. With
+--steps, a run is one process (serial mode), which makes its result the same however busy the machine is; there is one
+evaluation, at the end.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 HEAD = (
-    "network", "seed", "nearest neighbor %", "minutes to the optimum", "train steps", "games", "kept %", "last gap %"
+    "network", "seed", "nearest neighbor %", "minutes to the optimum", "train steps", "games", "kept %", "last gap %",
+    "train steps in all",
 )  # fmt: skip
 TOLERANCE = 1e-6
 """Of a gap that counts as 0: what float32 coordinates cost."""
@@ -36,6 +39,7 @@ class Outcome(NamedTuple):
         minutes, train_steps, games: at the first evaluation whose tour was a shortest one.
         kept: share of shortest tours from then on.
         last: gap of the last evaluation.
+        steps: train steps at the last evaluation.
     """
 
     minutes: float | None
@@ -43,17 +47,19 @@ class Outcome(NamedTuple):
     games: float | None
     kept: float | None
     last: float
+    steps: int
 
 
 def outcome(curve: LearningCurve) -> Outcome:
     """What a run's evaluations say."""
     shortest = curve.gap_greedy <= TOLERANCE
-    last = float(curve.gap_greedy[-1])
+    last, steps = float(curve.gap_greedy[-1]), int(curve.train_steps[-1])
     if not shortest.any():
-        return Outcome(None, None, None, None, last)
+        return Outcome(None, None, None, None, last, steps)
     first = int(shortest.argmax())
     kept = float(shortest[first:].mean())
-    return Outcome(float(curve.minutes[first]), int(curve.train_steps[first]), float(curve.games[first]), kept, last)
+    at = float(curve.minutes[first]), int(curve.train_steps[first]), float(curve.games[first])
+    return Outcome(*at, kept, last, steps)
 
 
 def nearest_neighbor_gap(seed: int, cities: int) -> float:
@@ -68,8 +74,10 @@ def nearest_neighbor_gap(seed: int, cities: int) -> float:
     return float(tours.tour_lengths(graph, found)[0, 0] / solve_exact(graph)[1][0] - 1)
 
 
-def train(directory: Path, network: str, seed: int, cities: int, minutes: float, changes: Sequence[str]) -> Outcome:
-    """Run the command, and read its curve.
+def train(
+    directory: Path, network: str, seed: int, cities: int, bound: Sequence[str], changes: Sequence[str]
+) -> Outcome:
+    """Run the command up to a bound (words of its command line), and read its curve.
 
     Raises:
         ClickException: it failed, or did not evaluate.
@@ -78,7 +86,7 @@ def train(directory: Path, network: str, seed: int, cities: int, minutes: float,
 
     words = [
         "--config", "presets/ancestor.toml", "--cities", str(cities), "--network", network, "--seed", str(seed),
-        "--minutes", str(minutes), "--run-dir", str(directory), *(word for text in changes for word in ("--set", text)),
+        *bound, "--run-dir", str(directory), *(word for text in changes for word in ("--set", text)),
     ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, str(ROOT / "bin" / "tspmz-train"), *words], capture_output=True, text=True, check=False
@@ -96,7 +104,8 @@ def cells(network: str, seed: int, neighbor: float, found: Outcome) -> tuple[str
         if found.minutes is None
         else (f"{found.minutes:.2f}", f"{found.train_steps:,}", f"{found.games:,.0f}", f"{100 * (found.kept or 0):.0f}")
     )
-    return network, str(seed), f"{100 * neighbor:.2f}", *reached, f"{max(0.0, 100 * found.last):.2f}"
+    gap, last = (f"{max(0.0, 100 * one):.2f}" for one in (neighbor, found.last))  # no -0.00
+    return network, str(seed), gap, *reached, last, f"{found.steps:,}"
 
 
 @click.command()
@@ -107,27 +116,30 @@ def cells(network: str, seed: int, neighbor: float, found: Outcome) -> tuple[str
 )  # fmt: skip
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Seeds 0, 1, and so on.")
 @click.option("--minutes", default=4.0, show_default=True, help="Of each run.")
+@click.option("--steps", type=click.IntRange(min=1), help="Of each run, in one process, in place of --minutes.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Settings other than the preset's.")
 @click.option("--markdown", is_flag=True, help="Print the table as it stands in the docs.")
 def main(
-    cities: int, networks: tuple[str, ...], seeds: int, minutes: float, changes: tuple[str, ...], markdown: bool
-) -> None:
+    cities: int, networks: tuple[str, ...], seeds: int, minutes: float, steps: int | None, changes: tuple[str, ...],
+    markdown: bool,
+) -> None:  # fmt: skip
     """Train on one graph after the other, and print a line for each."""
     from rich.console import Console
     from rich.table import Table
 
+    bound = ["--minutes", str(minutes)] if steps is None else ["--steps", str(steps), "--set", "run.mode=serial"]
     lines = []
     for network in networks:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory(prefix="fixed-graph-") as folder:
-                found = train(Path(folder) / "run", network, seed, cities, minutes, changes)
+                found = train(Path(folder) / "run", network, seed, cities, bound, changes)
             lines.append(cells(network, seed, nearest_neighbor_gap(seed, cities), found))
             click.echo(", ".join(f"{name} {text}" for name, text in zip(HEAD, lines[-1], strict=True)), err=True)
     if markdown:
         print(f"| {' | '.join(HEAD)} |\n|---|{'--:|' * (len(HEAD) - 1)}")
         print("\n".join(f"| {' | '.join(line)} |" for line in lines))
         return
-    table = Table(title=f"{cities} cities, {minutes:g} minutes each")
+    table = Table(title=f"{cities} cities, {' '.join(bound[:2])} each")
     for name in HEAD:
         table.add_column(name, justify="left" if name == "network" else "right")
     for line in lines:

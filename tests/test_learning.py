@@ -10,6 +10,7 @@ import pytest
 from model_helpers import VARIANTS, random_coordinates
 from process_helpers import TinyRun
 
+from tspmz.config_files import PRESETS, collect_values
 from tspmz.decode import Decoding, decode
 from tspmz.tsp import generators
 from tspmz.tsp.reference import solve_exact
@@ -85,4 +86,14 @@ def test_shortest_tour_of_a_fixed_graph_is_learned_from_visits_alone(kind: str, 
     settings.pop("network__kind")
     run = trained(tmp_path, VARIANTS[f"{kind} on visits"]["network__kind"], 500, **settings)
     graph = generators.fixed_graph("uniform", run.config.run.seed, 5, 3)[None]
+    assert greedy_gap(run, graph) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_preset_of_the_ancestor_finds_the_shortest_tour_of_five_cities(seed: int, tmp_path: Path) -> None:
+    preset = {key.replace(".", "__"): value for key, value in collect_values([PRESETS / "ancestor.toml"]).items()}
+    changes = {"problem__num_cities": 5, "run__seed": seed, "run__train_steps": 300}
+    run = trained(tmp_path, "fullyconnected", 300, **{**preset, **changes})
+    graph = generators.fixed_graph("uniform", seed, 5, 3)[None]
     assert greedy_gap(run, graph) == pytest.approx(0.0, abs=1e-6)
