@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from benchmarks.peers.client import Peer, Peers
 from benchmarks.peers.tables import table_of
@@ -48,9 +49,9 @@ class TableSearch:
         starts = np.arange(case.batch_size) % len(self._rewards)
         legal = np.ones((case.batch_size, case.num_actions), np.bool_)
         self._root = RootOutput(self._logits[starts], self._values[starts], legal)
-        self._rows = np.arange(case.batch_size)
         self._states = np.zeros((case.num_simulations + 1, case.batch_size), np.int64)
         self._states[0] = starts
+        self._output = RecurrentOutput(self._values[starts], self._values[starts], self._logits[starts])
         self._rng = np.random.default_rng(0)
         # the peers know legal actions at the root alone
         self._search = BatchedSearch(
@@ -63,10 +64,20 @@ class TableSearch:
         return self._search.run(self._root, self._recurrent, self._rng)
 
     def _recurrent(self, parents: Int64, actions: Int64, node: int, legal: Bool) -> RecurrentOutput:
-        count, num_actions = self._logits.shape
-        states = (self._states[parents, self._rows] * num_actions + actions + 1) % count
-        self._states[node] = states
-        return RecurrentOutput(self._rewards[states], self._values[states], self._logits[states])
+        _look_up(self._rewards, self._values, self._logits, self._states, parents, actions, node, *self._output[:3])
+        return self._output
+
+
+@njit(cache=True)
+def _look_up(rewards, values, logits, states, parents, actions, node, out_rewards, out_values, out_logits):  # type: ignore[no-untyped-def]
+    """The model, compiled as it is within mctx."""
+    count, num_actions = logits.shape
+    for b in range(parents.shape[0]):
+        state = (states[parents[b], b] * num_actions + actions[b] + 1) % count
+        states[node, b] = state
+        out_rewards[b] = rewards[state]
+        out_values[b] = values[state]
+        out_logits[b] = logits[state]
 
 
 class Found(NamedTuple):

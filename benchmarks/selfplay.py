@@ -98,12 +98,18 @@ class Player:
         parts = [100 * spent / self._seconds for spent in self._clock.seconds.values()]
         return [*parts, 100 - sum(parts)]
 
+    def begin(self) -> None:
+        """Encode the instances of a batch and look at their roots; `evaluate` needs it, or a game that was played."""
+        points, starts = zip(*(self._source.instance(self._first + i) for i in range(self._count)), strict=True)
+        self._model.encode(np.stack(points))
+        here = np.stack(starts)
+        legal = np.ones((*here.shape, self.config.problem.num_cities), np.bool_)
+        self._model.initial(here, here, legal)
+
     def evaluate(self) -> None:
         """What the network does in one simulation of the whole batch, alone: the limit of a search around it."""
-        size = self.config.selfplay.group_size
-        shape = (self._count, size, self.config.problem.num_cities)
-        zeros = np.zeros(self._count * size, np.int64)
-        self._model.recurrent(zeros, zeros, 1, np.ones((self._count * size, shape[2]), np.bool_))
+        zeros = np.zeros(self.games, np.int64)
+        self._model.recurrent(zeros, zeros, 1, np.ones((self.games, self.config.problem.num_cities), np.bool_))
 
 
 class Found(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tspmz.search import simulate
-from tspmz.search.settings import make_settings
+from tspmz.search.settings import make_settings, pack
 from tspmz.search.tree import NO_PARENT, ROOT, UNVISITED, allocate_tree
 from tspmz.types import Bool, Float32, Float64, Int64, RecurrentOutput, RootOutput, SearchResult
 
@@ -108,6 +108,7 @@ class BatchedSearch:
             q_normalization=q_normalization,
             backup=backup,
         )
+        self._packed = pack(self._settings)
         self._tree = allocate_tree(batch_size, num_actions, num_simulations)
 
     @property
@@ -187,7 +188,7 @@ class BatchedSearch:
         legal = _checked("root.legal_actions", root.legal_actions, np.bool_, matrix)
         root_noise = _checked("root_noise", root_noise, np.float32, matrix)
         tree = self._tree
-        empty = simulate.start(tree, self._settings, logits, values, legal, root_noise)
+        empty = simulate.start(tree, self._packed, logits, values, legal, root_noise)
         if empty >= 0:
             raise ValueError(f"root.legal_actions[{empty}]: no legal action; there is nothing to search")
         for simulation in range(self.num_simulations):
@@ -198,7 +199,7 @@ class BatchedSearch:
             if output.legal_actions is not None:
                 tree.leaf_legal[:] = _checked("legal_actions", output.legal_actions, np.bool_, matrix)
             masked = self._settings.mask_interior or output.legal_actions is not None
-            simulate.advance(tree, self._settings, rewards, values, logits, masked, simulation)
+            simulate.advance(tree, self._packed, rewards, values, logits, masked, simulation)
         return self._result(uniforms if temperature > 0.0 else None, temperature)
 
     def grown_tree(self, row: int) -> NDArray[np.void]:
@@ -231,7 +232,7 @@ class BatchedSearch:
         actions = np.zeros(self.batch_size, np.int64)
         simulate.read_children(tree, visit_counts, qvalues)
         if self._settings.gumbel:
-            simulate.finish_gumbel(tree, self._settings, visit_counts, qvalues, action_weights, actions)
+            simulate.finish_gumbel(tree, self._packed, visit_counts, qvalues, action_weights, actions)
         elif uniforms is None:
             simulate.finish_puct(visit_counts, 0.0, np.zeros(self.batch_size), action_weights, actions)
         else:

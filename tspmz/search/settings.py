@@ -6,9 +6,27 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tspmz.search.compiled import inner
 from tspmz.search.halving import considered_visits_table
 from tspmz.types import Float32, Int32
+
+NUMBERS = np.dtype(
+    [
+        ("gumbel", np.bool_),
+        ("mask_interior", np.bool_),
+        ("rescale_values", np.bool_),
+        ("tree_range", np.bool_),
+        ("max_backup", np.bool_),
+        ("discount", np.float32),
+        ("value_scale", np.float32),
+        ("maxvisit_init", np.float32),
+        ("dirichlet_fraction", np.float32),
+    ],
+    align=True,
+)
+"""The attributes of `Settings` that are numbers."""
 
 
 class Settings(NamedTuple):
@@ -30,6 +48,45 @@ class Settings(NamedTuple):
     dirichlet_fraction: np.float32
     considered_visits: Int32
     exploration: Float32
+
+
+class PackedSettings(NamedTuple):
+    """`Settings` on the way into compiled code: handing over a number takes as long as handing over an array.
+
+    Attributes:
+        numbers: `[1]` of `NUMBERS`.
+        considered_visits, exploration: as in `Settings`.
+    """
+
+    numbers: NDArray[np.void]
+    considered_visits: Int32
+    exploration: Float32
+
+
+def pack(settings: Settings) -> PackedSettings:
+    """What the kernels take."""
+    numbers = np.zeros(1, NUMBERS)
+    for name in NUMBERS.names or ():
+        numbers[name] = getattr(settings, name)
+    return PackedSettings(numbers, settings.considered_visits, settings.exploration)
+
+
+@inner
+def unpacked(packed: PackedSettings) -> Settings:
+    """The settings, in compiled code."""
+    return Settings(
+        packed.numbers[0].gumbel,
+        packed.numbers[0].mask_interior,
+        packed.numbers[0].discount,
+        packed.numbers[0].value_scale,
+        packed.numbers[0].maxvisit_init,
+        packed.numbers[0].rescale_values,
+        packed.numbers[0].tree_range,
+        packed.numbers[0].max_backup,
+        packed.numbers[0].dirichlet_fraction,
+        packed.considered_visits,
+        packed.exploration,
+    )
 
 
 def exploration_table(num_simulations: int, pb_c_init: float, pb_c_base: float) -> Float32:

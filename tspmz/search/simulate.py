@@ -10,7 +10,7 @@ from tspmz.search.compiled import inner, kernel
 from tspmz.search.numerics import clip_logit, exp32, row_argmax, row_logsumexp
 from tspmz.search.qtransforms import best_qvalue, completed_qvalues
 from tspmz.search.selection import refresh_open, select_gumbel_interior, select_gumbel_root, select_puct
-from tspmz.search.settings import Settings
+from tspmz.search.settings import PackedSettings, Settings, unpacked
 from tspmz.search.tree import CLOSED_LOGIT, NO_ACTION, NO_PARENT, ROOT, STALE, UNVISITED, Tree
 from tspmz.types import Bool, Float32, Float64, Int32, Int64
 
@@ -19,7 +19,7 @@ _ZERO = np.float32(0.0)
 
 @kernel
 def start(
-    tree: Tree, settings: Settings, logits: Float32, values: Float32, legal: Bool, noise: Float32
+    tree: Tree, packed: PackedSettings, logits: Float32, values: Float32, legal: Bool, noise: Float32
 ) -> int:
     """Bring all trees to their roots and select the first leaves.
 
@@ -32,6 +32,7 @@ def start(
     Returns:
         The first row without a legal action, where nothing is searched; -1 when there is none.
     """
+    settings = unpacked(packed)
     for b in range(logits.shape[0]):
         num_legal = 0
         for a in range(logits.shape[1]):
@@ -197,8 +198,9 @@ def _backward(tree: Tree, settings: Settings, b: int, leaf: int) -> None:
 
 @kernel
 def advance(
-    tree: Tree, settings: Settings, rewards: Float32, values: Float32, logits: Float32, masked: bool, simulation: int
-) -> None:
+    tree: Tree, packed: PackedSettings, rewards: Float32, values: Float32, logits: Float32, masked: bool,
+    simulation: int,
+) -> None:  # fmt: skip
     """Finish one simulation with the network's outputs and select the leaves of the next, if there is one.
 
     Args:
@@ -208,6 +210,7 @@ def advance(
         masked: `tree.leaf_legal` holds the legal actions of the leaves; else nothing is illegal there.
         simulation: 0 .. S - 1.
     """
+    settings = unpacked(packed)
     last = simulation + 1 == settings.considered_visits.shape[1]
     for b in range(rewards.shape[0]):
         leaf = tree.searches[b].leaf_node
@@ -234,7 +237,7 @@ def read_children(tree: Tree, visit_counts: Int32, qvalues: Float32) -> None:
 
 @kernel
 def finish_gumbel(
-    tree: Tree, settings: Settings, visit_counts: Int32, qvalues: Float32, action_weights: Float32, actions: Int64
+    tree: Tree, packed: PackedSettings, visit_counts: Int32, qvalues: Float32, action_weights: Float32, actions: Int64
 ) -> None:
     """Improved policy and chosen action: Gumbel MuZero, section 4, and section 3.3 for the choice.
 
@@ -244,6 +247,7 @@ def finish_gumbel(
         action_weights: `[B, N]` float32, zeroed; written.
         actions: `[B]` int64; written.
     """
+    settings = unpacked(packed)
     for b in range(actions.shape[0]):
         refresh_open(tree, settings, b, ROOT)
         most = 0
