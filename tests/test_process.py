@@ -90,6 +90,26 @@ def test_orphan_ends_itself(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_child_that_still_loads_its_libraries_ends_with_its_parent(
+    tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    note, here = tmp_path / "note", Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(here.parent), str(here)))}
+    code = (
+        "import time; import slow_import; from tspmz.children import Child; "
+        "Child('late', 0, slow_import.main, ()).start(); time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(note)], env=environment)
+    try:
+        wait_until(lambda: note.exists() and note.read_text())
+        child = psutil.Process(int(note.read_text()))
+        assert child.is_running()
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, timeout=5.0)
+
+
 def test_last_words_are_those_since_the_last_start(tmp_path: Path) -> None:
     assert log_tail(tmp_path, "learner") == ""
     path = log_path(tmp_path, "learner")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import signal
 import time
@@ -15,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from tspmz.errors import RunError
-from tspmz.process import STOP_SIGNALS, stop_signals_blocked
+from tspmz.process import STOP_SIGNALS, ParentTie, run_child, stop_signals_blocked
 
 _END_SECONDS = 1.0
 _FILES = 48  # shared blocks, logs, curves, and what libraries open for a moment
@@ -60,7 +59,7 @@ class Child:
             RunError: the system refuses (too many open files or processes, say).
         """
         context = multiprocessing.get_context("spawn")
-        process = context.Process(target=self.target, args=(*self.args, os.getpid()), name=self.name)
+        process = context.Process(target=run_child, args=(ParentTie(), self.target, *self.args), name=self.name)
         try:
             with stop_signals_blocked():
                 process.start()

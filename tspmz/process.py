@@ -8,9 +8,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 PRIVATE_UMASK = 0o077
@@ -27,10 +28,38 @@ class Orphaned(SystemExit):
     """The parent was gone before this process could tie itself to it."""
 
 
+def tie_to_parent(parent_pid: int) -> int:
+    """Get SIGKILL when the parent ends, however that ends; returns its process id.
+
+    Raises:
+        Orphaned: the parent is already gone.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:  # the parent died before prctl took effect
+        raise Orphaned(1)
+    return parent_pid
+
+
+class ParentTie:
+    """Ties the child that unpickles it, and becomes the parent's process id there.
+
+    As the first argument of `run_child` it is unpickled before the child's main function, and so before torch is
+    loaded, which takes seconds on a busy machine: nobody would end a child whose parent dies meanwhile.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[int], int], tuple[int]]:
+        return tie_to_parent, (os.getpid(),)
+
+
+def run_child(parent_pid: int, target: Callable[..., None], *args: Any) -> None:
+    """What a spawned child runs: its main function, which wants the parent's process id last."""
+    target(*args, parent_pid)
+
+
 def enter_child(run_dir: Path, name: str, parent_pid: int, threads: int = 1, orderly: bool = False) -> None:
     """Set up a child process; call before any work.
 
-    The child gets SIGKILL when its parent ends, however that ends. It ignores SIGINT (the parent decides). What it
+    The child is tied to its parent (`tie_to_parent`). It ignores SIGINT (the parent decides). What it
     prints, a traceback say, goes to `logs/<name>.log`, what it logs to `train.log`. Its files are private.
 
     Args:
@@ -44,9 +73,7 @@ def enter_child(run_dir: Path, name: str, parent_pid: int, threads: int = 1, ord
     Raises:
         Orphaned: the parent is already gone.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_pid:  # the parent died before prctl took effect
-        raise Orphaned(1)
+    tie_to_parent(parent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN if orderly else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
