@@ -127,7 +127,9 @@ def main(
     from rich.console import Console
     from rich.table import Table
 
-    bound = ["--minutes", str(minutes)] if steps is None else ["--steps", str(steps), "--set", "run.mode=serial"]
+    # one process reanalyzes nothing; nothing would change either, where an episode is shorter than `replay.td_steps`
+    serial = ["--set", "run.mode=serial", "--set", "replay.reanalyze_fraction=0"]
+    bound = ["--minutes", str(minutes)] if steps is None else ["--steps", str(steps), *serial]
     lines = []
     for network in networks:
         for seed in range(seeds):
