@@ -22,10 +22,10 @@ def main(cities: int, ancestor: bool, rows: int, evaluations: int) -> None:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from benchmarks.selfplay import ANCESTOR, Player
+    from benchmarks import selfplay
 
     torch.set_num_threads(1)
-    player = Player({"problem.num_cities": cities} | (ANCESTOR if ancestor else {}))
+    player = selfplay.Player((selfplay.ancestor() if ancestor else {}) | {"problem.num_cities": cities})
     player.begin()
     for _ in range(evaluations):
         player.evaluate()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from benchmarks.one_root import OneRootPlayer
 from benchmarks.results import Cell, Figure, Result, Table, this_machine
 from benchmarks.timing import Ratio, here, interleaved, one_core, ratio, times_faster
 from tspmz.config import Config
-from tspmz.config_files import load_config
+from tspmz.config_files import collect_values, load_config
 from tspmz.network.build import build_network
 from tspmz.network.inference import SearchModel
 from tspmz.replay.fields import fields_for
@@ -25,16 +26,14 @@ from tspmz.selfplay import GroupSource, play_groups
 from tspmz.settings import group_settings, network_settings, search_settings
 
 STAGES = ("network", "tree", "env", "write")
-ANCESTOR: dict[str, Any] = {
-    "network.kind": "resnet", "network.resnet_board": "cities", "network.observation": "visits",
-    "network.support_size": 10, "network.support_step": 1.0, "network.resnet_blocks": 1,
-    "network.resnet_channels": 16, "network.resnet_reward_layers": "8", "network.resnet_value_layers": "8",
-    "network.resnet_policy_layers": "8",
-    "search.algorithm": "puct", "search.num_simulations": 25, "search.q_normalization": "siblings",
-    "search.dirichlet_alpha": 0.1, "problem.fixed_graph": True, "problem.reward": "one_minus_edge",
-    "selfplay.starts": "first_city",
-}  # fmt: skip
-"""The network and the search of presets/ancestor.toml, with the residual network, and the default batch of games."""
+
+
+def ancestor() -> dict[str, Any]:
+    """Problem, network and search of presets/ancestor.toml, with the residual network; the default batch of games."""
+    preset = collect_values([Path("presets") / "ancestor.toml"])
+    chosen = {key: value for key, value in preset.items() if key.split(".")[0] in ("problem", "network", "search")}
+    del chosen["problem.num_cities"]
+    return chosen | {"network.kind": "resnet", "selfplay.starts": "first_city"}
 
 
 class _Clock:
@@ -212,7 +211,7 @@ def settings(short: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     small = {"selfplay.groups_in_parallel": 1} if short else {}
     cities = 6 if short else 20
     yield "attention (default)", {"problem.num_cities": cities, **small}
-    yield "ancestor's residual", {"problem.num_cities": cities, **ANCESTOR, **small}
+    yield "ancestor's residual", {"problem.num_cities": cities, **ancestor(), **small}
     if short:
         return
     for cities in (20, 50, 100):
