@@ -61,7 +61,7 @@ def decodings(num_cities: int, simulations: int) -> Iterator[tuple[str, Decoding
     yield "tspmz, greedy, one start", Decoding()
     yield f"tspmz, greedy, {num_cities} starts", Decoding(starts=None)
     yield f"tspmz, greedy, {num_cities} starts, 8 symmetries", Decoding(starts=None, augment=8)
-    yield f"tspmz, {8 * num_cities} sampled", Decoding("sample", samples=8 * num_cities)
+    yield f"tspmz, 8 sampled from each of {num_cities} starts", Decoding("sample", starts=None, samples=8)
     for count in (simulations, 8 * simulations):
         yield f"tspmz, search, {count} simulations, one start", Decoding("search", count)
     yield f"tspmz, search, {simulations} simulations, {num_cities} starts", Decoding("search", simulations, None)
