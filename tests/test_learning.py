@@ -57,6 +57,7 @@ def greedy_gap(run: TinyRun, points: np.ndarray) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["attention", "resnet"])
 def test_greedy_policy_gets_better_than_nearest_neighbor(kind: str, tmp_path: Path) -> None:
     points = random_coordinates(300, N, seed=99)
@@ -69,7 +70,8 @@ def test_greedy_policy_gets_better_than_nearest_neighbor(kind: str, tmp_path: Pa
 def test_fully_connected_network_halves_its_gap(tmp_path: Path) -> None:
     # it has to learn by heart what the other two are built on, so it is far from nearest neighbor at this point
     points = random_coordinates(300, 5, seed=99)
-    settings = {"problem__num_cities": 5, "selfplay__group_size": 5, **FC_WIDE}
+    # walks of the best tour from other starts are no help to a network that takes each of them for another game
+    settings = {"problem__num_cities": 5, "selfplay__group_size": 5, "replay__rerooted_share": 0.0, **FC_WIDE}
     untrained = greedy_gap(trained(tmp_path, "fullyconnected", 1, **settings), points)
     assert greedy_gap(trained(tmp_path, "fullyconnected", 3000, **settings), points) < 0.5 * untrained
 
