@@ -20,16 +20,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from benchmarks.live_run import TRAIN
+
 if TYPE_CHECKING:
     from tspmz.curves import LearningCurve
 
-ROOT = Path(__file__).parents[1]
 HEAD = (
     "network", "seed", "nearest neighbor %", "minutes to the optimum", "train steps", "games", "kept %", "last gap %",
     "train steps in all",
 )  # fmt: skip
-TOLERANCE = 1e-6
-"""Of a gap that counts as 0: what float32 coordinates cost."""
 
 
 class Outcome(NamedTuple):
@@ -52,7 +51,9 @@ class Outcome(NamedTuple):
 
 def outcome(curve: LearningCurve) -> Outcome:
     """What a run's evaluations say."""
-    shortest = curve.gap_greedy <= TOLERANCE
+    from tspmz.evaluation import SOLVED_TOLERANCE
+
+    shortest = curve.gap_greedy <= SOLVED_TOLERANCE
     last, steps = float(curve.gap_greedy[-1]), int(curve.train_steps[-1])
     if not shortest.any():
         return Outcome(None, None, None, None, last, steps)
@@ -88,9 +89,7 @@ def train(
         "--config", "presets/ancestor.toml", "--cities", str(cities), "--network", network, "--seed", str(seed),
         *bound, "--run-dir", str(directory), *(word for text in changes for word in ("--set", text)),
     ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "bin" / "tspmz-train"), *words], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, str(TRAIN), *words], capture_output=True, text=True, check=False)
     curve = read_learning_curve(directory) if done.returncode == 0 else None
     if curve is None:
         raise click.ClickException(f"the run in {directory} gave no curve:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -124,8 +123,7 @@ def main(
     markdown: bool,
 ) -> None:  # fmt: skip
     """Train on one graph after the other, and print a line for each."""
-    from rich.console import Console
-    from rich.table import Table
+    from benchmarks.rendering import print_table
 
     # one process reanalyzes nothing; nothing would change either, where an episode is shorter than `replay.td_steps`
     serial = ["--set", "run.mode=serial", "--set", "replay.reanalyze_fraction=0"]
@@ -137,16 +135,7 @@ def main(
                 found = train(Path(folder) / "run", network, seed, cities, bound, changes)
             lines.append(cells(network, seed, nearest_neighbor_gap(seed, cities), found))
             click.echo(", ".join(f"{name} {text}" for name, text in zip(HEAD, lines[-1], strict=True)), err=True)
-    if markdown:
-        print(f"| {' | '.join(HEAD)} |\n|---|{'--:|' * (len(HEAD) - 1)}")
-        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
-        return
-    table = Table(title=f"{cities} cities, {' '.join(bound[:2])} each")
-    for name in HEAD:
-        table.add_column(name, justify="left" if name == "network" else "right")
-    for line in lines:
-        table.add_row(*line)
-    Console().print(table)
+    print_table(HEAD, lines, markdown, f"{cities} cities, {' '.join(bound[:2])} each")
 
 
 if __name__ == "__main__":

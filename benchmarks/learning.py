@@ -12,6 +12,7 @@ DIR are not done again, so that an interrupted comparison goes on. PYTHON is tha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -22,7 +23,6 @@ from typing import Any, NamedTuple
 
 import click
 import numpy as np
-import psutil
 
 from benchmarks.live_run import ROOT, LiveRun, end_in_order_at_sigterm
 
@@ -86,6 +86,17 @@ class Plan(NamedTuple):
     out: Path
 
 
+@contextlib.contextmanager
+def _on_cores(cores: list[int]) -> Iterator[None]:
+    """What is started meanwhile inherits these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def train_tspmz(plan: Plan, minutes: float, seed: int) -> list[Point]:
     """Train by the command, keep checkpoints on the way, and measure them afterwards.
 
@@ -101,13 +112,11 @@ def train_tspmz(plan: Plan, minutes: float, seed: int) -> list[Point]:
         "learner.checkpoint_seconds": 60.0 * minutes / plan.points, **plan.settings,
     }  # fmt: skip
     run = LiveRun(plan.out / f"run-{minutes:g}-{seed}", settings)
-    before = psutil.Process().cpu_affinity()
-    psutil.Process().cpu_affinity(plan.cores)  # its children inherit them
     try:
-        run.start()
-        run.process.wait(60.0 * minutes + _LOADING_SECONDS)
+        with _on_cores(plan.cores):
+            run.start()
+            run.process.wait(60.0 * minutes + _LOADING_SECONDS)
     finally:
-        psutil.Process().cpu_affinity(before)
         run.destroy()
     if run.process.returncode != 0:
         raise click.ClickException(f"tspmz failed: {run.output_path.read_text(encoding='utf-8')[-1000:]}")
@@ -154,13 +163,9 @@ def train_pomo(plan: Plan, minutes: float, seed: int, python: str) -> list[Point
         "--seed", seed, "--threads", len(plan.cores), "--points", plan.points, "--out", out,
         "--instances", *plan.files,
     ]  # fmt: skip
-    before = psutil.Process().cpu_affinity()
-    psutil.Process().cpu_affinity(plan.cores)
-    try:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(len(plan.cores))}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(len(plan.cores))}
+    with _on_cores(plan.cores):
         ended = subprocess.run([str(word) for word in command], stdout=sys.stderr, env=environment, check=False)
-    finally:
-        psutil.Process().cpu_affinity(before)
     if ended.returncode != 0:
         raise click.ClickException(f"POMO failed with exit code {ended.returncode}; is {python} one with rl4co?")
     return [Point(**point) for point in json.loads((out / "points.json").read_text(encoding="utf-8"))]

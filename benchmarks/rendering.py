@@ -41,6 +41,26 @@ def markdown(result: Result) -> str:
     return "\n\n".join(parts)
 
 
+def print_table(head: Sequence[str], lines: Sequence[Sequence[str]], in_markdown: bool, title: str = "") -> None:
+    """Print a table of texts, of which the first column names what the others are numbers of.
+
+    Args:
+        head: names of the columns.
+        lines: as many texts each.
+        in_markdown: as it stands in the docs, without the title; else drawn for a terminal.
+        title: above what is drawn.
+    """
+    if in_markdown:
+        print(_markdown_lines(head, [False, *[True] * (len(head) - 1)], lines))
+        return
+    drawn = RichTable(title=title or None)
+    for place, name in enumerate(head):
+        drawn.add_column(name, justify="right" if place else "left")
+    for line in lines:
+        drawn.add_row(*line)
+    Console().print(drawn)
+
+
 def _origin(result: Result) -> str:
     machine = result.machine
     assert machine is not None
@@ -81,7 +101,10 @@ def _text(cell: Cell) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    heads = "| " + " | ".join(table.columns) + " |"
-    rule = "|" + "|".join("--:" if right else "---" for right in _are_numbers(table)) + "|"
-    rows: Sequence[str] = ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in table.rows]
-    return "\n".join([heads, rule, *rows])
+    return _markdown_lines(table.columns, _are_numbers(table), [[_text(cell) for cell in row] for row in table.rows])
+
+
+def _markdown_lines(head: Sequence[str], right: Sequence[bool], lines: Sequence[Sequence[str]]) -> str:
+    rule = "|" + "|".join("--:" if one else "---" for one in right) + "|"
+    named, *rows = ("| " + " | ".join(line) + " |" for line in [head, *lines])
+    return "\n".join([named, rule, *rows])

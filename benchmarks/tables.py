@@ -184,20 +184,14 @@ def _source(text: str) -> tuple[int, str]:
 
 def show(table: dict[str, Any], markdown: bool) -> None:
     """Print a table, the longest tours first."""
-    from rich.console import Console
-    from rich.table import Table
+    from benchmarks.rendering import print_table
 
     lines = [row.cells() for row in sorted((Row(**row) for row in table["rows"]), key=lambda row: -row.gap)]
     if markdown:
-        print(f"{table['title']}:\n\n| {' | '.join(HEAD)} |\n|---|{'--:|' * (len(HEAD) - 1)}")
-        print("\n".join(f"| {' | '.join(line)} |" for line in lines), end="\n\n")
-        return
-    shown = Table(title=table["title"])
-    for name in HEAD:
-        shown.add_column(name, justify="left" if name == "method" else "right")
-    for line in lines:
-        shown.add_row(*line)
-    Console().print(shown)
+        print(f"{table['title']}:\n")
+    print_table(HEAD, lines, markdown, table["title"])
+    if markdown:
+        print()
 
 
 if __name__ == "__main__":

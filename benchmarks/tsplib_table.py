@@ -97,20 +97,14 @@ def _notes(results: Sequence[EvaluationResult]) -> list[str]:
 def show(lines: Sequence[tuple[str, ...]], notes: Sequence[str], markdown: bool) -> None:
     """Print the table."""
     from rich.console import Console
-    from rich.table import Table
 
+    from benchmarks.rendering import print_table
+
+    print_table(HEAD, lines, markdown)
     if markdown:
-        print(f"| {' | '.join(HEAD)} |\n|---|{'--:|' * (len(HEAD) - 1)}")
-        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
         print("\n" + "\n".join(notes))
         return
-    table = Table()
-    for name in HEAD:
-        table.add_column(name, justify="left" if name == "instance" else "right")
-    for line in lines:
-        table.add_row(*line)
     console = Console()
-    console.print(table)
     for note in notes:
         console.print(note, style="dim", highlight=False)
 

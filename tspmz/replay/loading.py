@@ -180,11 +180,7 @@ class _Loader:
         expected = candidates[0].first_group_id
         for index, candidate in enumerate(candidates):
             try:
-                if candidate.first_group_id < expected:
-                    raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
-                info, segment = verify_segment(self._directory, candidate, self._demands, self._files)
-                if not follows(candidate, segment, expected):
-                    raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
+                info, segment = _verify_next(self._directory, candidate, expected, self._demands, self._files)
                 other = overlapped(candidates, index, info)
                 if other:
                     raise SegmentError(f"holds groups of {other}, too, which the manifest lists")
@@ -223,6 +219,17 @@ def follows(candidate: Candidate, segment: Segment, expected: int) -> bool:
     first = segment.header.first_group_id
     listed = candidate.info is not None
     return first == expected or (first > expected and (listed or segment.header.previous_group_id < expected))
+
+
+def _verify_next(
+    directory: Path, candidate: Candidate, expected: int, demands: Demands, files: FileSystem
+) -> tuple[SegmentInfo, Segment]:
+    """`verify_segment` of one that must also come after group `expected - 1`; one before it is not even read."""
+    if candidate.first_group_id >= expected:
+        info, segment = verify_segment(directory, candidate, demands, files)
+        if follows(candidate, segment, expected):
+            return info, segment
+    raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
 
 
 def overlapped(candidates: Sequence[Candidate], index: int, info: SegmentInfo) -> str:
@@ -289,9 +296,7 @@ def adopt_segments(
             if candidate.info is not None or candidate.first_group_id < expected:
                 continue
             try:
-                info, segment = verify_segment(directory, candidate, demands, files)
-                if not follows(candidate, segment, expected):
-                    raise SegmentError(f"starts at group {candidate.first_group_id}, {expected} is the next")
+                info, _ = _verify_next(directory, candidate, expected, demands, files)
             except (SegmentError, FileNotFoundError, IrregularFileError) as error:
                 _quarantine(directory, candidate.name, str(error), files)
                 notes.append(f"{directory / candidate.name}: {error}")
