@@ -1,4 +1,4 @@
-"""POMO as rl4co has it, trained for so many minutes and measured; run by the Python of the peers' environment.
+"""POMO as rl4co has it, trained for so many minutes and measured; run by a Python that has rl4co.
 
     PYTHON benchmarks/peers/pomo.py --cities 20 --minutes 4 --seed 0 --instances a.npy --out DIR
 
