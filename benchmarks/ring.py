@@ -18,7 +18,8 @@ from benchmarks.groups import random_group
 from benchmarks.results import Cell, Figure, Result, Table, this_machine
 from benchmarks.timing import here, interleaved, one_core, ratio, times_faster
 from tspmz.checksum import copy_rows
-from tspmz.replay.fields import fields_for, store_group
+from tspmz.replay.fields import fields_for
+from tspmz.replay.packing import GroupPacker
 from tspmz.replay.ring import ReadStatus, Ring
 
 _CITIES, _EPISODES = 100, 16
@@ -47,6 +48,7 @@ class Setup:
         self._ids = itertools.count()
         self.rows = np.ones((self.slots, self.item // 8), np.uint64)
         self.records = self.ring.empty_records(_BATCH)
+        self._packer = GroupPacker(self.records, specs)
         self.copies = np.ones((_BATCH, self.item // 8), np.uint64)
         self._sums, self._seeds = np.zeros(_BATCH, np.uint64), np.zeros(_BATCH, np.uint64)
         self._rng = np.random.default_rng(0)
@@ -62,7 +64,7 @@ class Setup:
     def pack(self) -> None:
         """The first step of `write`: a group in the stored form."""
         self.place = (self.place + 1) % self.slots
-        store_group(self._groups[self.place % _BATCH], self.records[0], self.ring.field_specs)
+        self._packer.store(self._groups[self.place % _BATCH], 0)
 
     def copy_in(self) -> None:
         """As many bytes as `write`, from where they are at hand to the next row."""

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from replay_helpers import make_group, same_group
 
-from tspmz.replay.fields import empty_records, fields_for, load_group, record_dtype, store_group
+from tspmz.replay.fields import empty_records, fields_for, record_dtype
+from tspmz.replay.packing import GroupPacker, load_group
 from tspmz.replay.ring import ReadStatus, Ring
 
 SPECS = fields_for(6, 3, "advantage")
@@ -167,7 +168,7 @@ def test_mix_of_two_payloads_is_refused_wherever_it_is_cut(cut: int) -> None:
     for number in range(3):
         writer.write(make_group(0, number))
     old = empty_records(SPECS, 1)
-    store_group(make_group(0, 0), old[0], SPECS)
+    GroupPacker(old, SPECS).store(make_group(0, 0), 0)
     new = ring._records[:1].view(np.uint8).reshape(-1)
     before = new.copy()
     new[: cut % len(new)] = old.view(np.uint8)[: cut % len(new)]
@@ -198,11 +199,11 @@ def test_restore_refuses_groups_out_of_order() -> None:
         ring_of().restore(0, [make_group(0, 1)], 1)
 
 
-def test_load_group_is_the_inverse_of_store_group() -> None:
+def test_load_group_is_the_inverse_of_packing() -> None:
     specs = fields_for(6, 3, "gumbel")
     records = empty_records(specs, 1)
     group = make_group(3, 9)
-    store_group(group, records[0], specs)
+    GroupPacker(records, specs).store(group, 0)
     assert same_group(load_group(records[0]), group, ignore=("visit_counts",))
     assert records["num_cities"][0] == 6
     assert records["group_size"][0] == 3

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from replay_helpers import make_group, same_group
 
-from tspmz.replay.fields import fields_for, load_group
+from tspmz.replay.fields import fields_for
+from tspmz.replay.packing import load_group
 from tspmz.replay.reading import read_segment
 from tspmz.replay.ring import Ring
 from tspmz.replay.segments import ForeignFileError, NewerSchemaError, SegmentError, SegmentWriter

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.types import Group, Reanalysis
-
 Records = NDArray[np.void]
 
 RECORD_ALIGNMENT = 128
@@ -147,52 +145,3 @@ def poison(records: Records, specs: Sequence[FieldSpec]) -> None:
     """Fill every field of `records` with its poison."""
     for spec in specs:
         records[spec.name] = spec.fill
-
-
-def store_group(group: Group | Reanalysis, record: Records, specs: Sequence[FieldSpec]) -> None:
-    """Write the stored fields of `group` into `record`, a view of shape `[]`.
-
-    Raises:
-        ValueError: the shapes are not those of the run, or a visit count needs more than 16 bits.
-    """
-    for spec in specs:
-        value = _field_value(group, spec.name)
-        shape = getattr(value, "shape", ())  # np.shape would make an array of each number first
-        if shape != spec.shape:
-            raise ValueError(
-                f"group {group.group_id} of actor {group.actor}: {spec.name} has shape {shape}, "
-                f"the replay stores {spec.shape}"
-            )
-        if spec.name == "visit_counts" and np.max(value) > MAX_VISITS:
-            raise ValueError(f"visit counts above {MAX_VISITS} cannot be stored: lower search.num_simulations")
-        record[spec.name] = value
-
-
-def load_group(record: Records) -> Group:
-    """The group of a record `[]`, copied; a target that is not stored comes back with a last axis of 0."""
-    names = record.dtype.names or ()
-    group_size, num_moves = record["rewards"].shape
-    absent = (group_size, num_moves, 0)
-    visits = record["visit_counts"].astype(np.int32) if "visit_counts" in names else np.zeros(absent, np.int32)
-    weights = record["action_weights"].copy() if "action_weights" in names else np.zeros(absent, np.float32)
-    return Group(
-        coordinates=record["coordinates"].copy(),
-        tours=record["tours"].astype(np.int64),
-        rewards=record["rewards"].copy(),
-        root_values=record["root_values"].copy(),
-        prior_log_probs=record["prior_log_probs"].copy(),
-        visit_counts=visits,
-        action_weights=weights,
-        actor=int(record["actor"]),
-        group_id=int(record["group_id"]),
-        seed=int(record["seed"]),
-        weights_version=int(record["weights_version"]),
-    )
-
-
-def _field_value(group: Group | Reanalysis, name: str) -> Any:
-    if isinstance(group, Group) and name == "num_cities":
-        return group.coordinates.shape[0]
-    if isinstance(group, Group) and name == "group_size":
-        return group.tours.shape[0]
-    return getattr(group, name)

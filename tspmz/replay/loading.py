@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tspmz.replay.fields import FieldSpec, load_group
+from tspmz.replay.fields import FieldSpec
 from tspmz.replay.files import FileSystem, IrregularFileError, remove_temporaries, write_all
 from tspmz.replay.manifest import MANIFEST_NAME, Manifest
+from tspmz.replay.packing import load_group
 from tspmz.replay.reading import Segment, read_segment
 from tspmz.replay.segments import SEGMENT_NAME, NewerSchemaError, SegmentError, SegmentInfo
 from tspmz.types import Group

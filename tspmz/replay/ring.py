@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tspmz.checksum import copy_rows
-from tspmz.replay.fields import FieldSpec, Records, empty_records, load_group, poison, record_dtype, store_group
+from tspmz.replay.fields import FieldSpec, Records, empty_records, poison, record_dtype
+from tspmz.replay.packing import GroupPacker, load_group
 from tspmz.shared import SharedBlock
 from tspmz.types import Group, Reanalysis
 
@@ -211,9 +212,10 @@ class RingWriter:
     def __init__(self, ring: Ring, actor: int) -> None:
         self._ring = ring
         self.actor = actor
-        self._staged = ring.empty_records(1)
-        self._words = _words_of(self._staged)
-        self._first, self._sums = np.zeros(1, np.int64), np.empty(1, np.uint64)
+        staged = ring.empty_records(1)
+        self._packer = GroupPacker(staged, ring.field_specs)
+        self._staged = _words_of(staged)
+        self._first, self._seeds, self._sums = np.zeros(1, np.int64), np.empty(1, np.uint64), np.empty(1, np.uint64)
 
     def write(self, group: Group | Reanalysis) -> int:
         """Write and publish one group.
@@ -236,15 +238,13 @@ class RingWriter:
                 f"group {group.group_id} of actor {group.actor}: the shard of actor {self.actor} expects group "
                 f"{ring.next_group_id(self.actor)}"
             )
-        store_group(group, self._staged[0], ring.field_specs)
+        self._packer.store(group, 0)
         slot = ring.slot_of(self.actor, group.group_id)
         sequence = group.group_id + 1
         ring._begin[slot] = sequence
         yield "begin"
-        copy_rows(
-            self._words, self._first, _seeds(np.array([slot]), np.array([sequence])), ring._words[slot:], self._sums,
-            True,
-        )  # fmt: skip
+        self._seeds[0] = _seed(slot, sequence)
+        copy_rows(self._staged, self._first, self._seeds, ring._words[slot:], self._sums, True)
         yield "payload"
         ring._checksum[slot] = self._sums[0]
         yield "checksum"
@@ -262,3 +262,8 @@ def _words_of(records: Records) -> NDArray[np.uint64]:
 def _seeds(slots: NDArray[np.int64], sequences: NDArray[np.int64]) -> NDArray[np.uint64]:
     """`[M]` seeds: a payload is valid in one slot and for one sequence only."""
     return (sequences.astype(np.uint64) << np.uint64(24)) ^ slots.astype(np.uint64)
+
+
+def _seed(slot: int, sequence: int) -> int:
+    """One of `_seeds`."""
+    return ((sequence << 24) ^ slot) & 0xFFFFFFFFFFFFFFFF

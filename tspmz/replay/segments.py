@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from tspmz.replay.fields import FieldSpec, Records, fields_for, record_dtype, store_group
+from tspmz.replay.fields import FieldSpec, Records, fields_for, record_dtype
 from tspmz.replay.files import FileSystem, atomic_write
+from tspmz.replay.packing import GroupPacker
 from tspmz.types import Group
 
 MAGIC = "tspmz-replay"
@@ -158,13 +159,14 @@ class SegmentWriter:
             raise ValueError("a segment needs at least one group")
         actor, first = groups[0].actor, groups[0].group_id
         records = np.zeros(len(groups), record_dtype(self._specs))
+        packer = GroupPacker(records, self._specs)
         for index, group in enumerate(groups):
             if (group.actor, group.group_id) != (actor, first + index):
                 raise ValueError(
                     f"group {group.group_id} of actor {group.actor} cannot follow group {first + index - 1} of actor "
                     f"{actor} in a segment"
                 )
-            store_group(group, records[index], self._specs)
+            packer.store(group, index)
         previous = first - 1 if previous_group_id is None else previous_group_id
         if not -1 <= previous < first:
             raise ValueError(f"group {previous} cannot be the one before group {first}")

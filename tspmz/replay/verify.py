@@ -14,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tspmz.replay.checks import is_permutation, rewards_add_up
-from tspmz.replay.fields import FieldSpec, load_group
+from tspmz.replay.fields import FieldSpec
 from tspmz.replay.files import FileSystem
 from tspmz.replay.loading import Candidate, Demands, find_candidates, follows, overlapped, verify_segment
 from tspmz.replay.manifest import MANIFEST_NAME, Manifest
+from tspmz.replay.packing import load_group
 from tspmz.replay.reading import Segment
 from tspmz.replay.segments import SEGMENT_NAME, SegmentError, SegmentInfo
 from tspmz.types import Float32, Group, Int64
