@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -129,20 +130,25 @@ class RootOutput(NamedTuple):
     legal_actions: Bool
 
 
+PolicyFn = Callable[[Int64, Bool], Float32]
+"""`(nodes [B], asked [B]) -> policy_logits [B, N]` of tree nodes; rows that are not asked for are ignored."""
+
+
 class RecurrentOutput(NamedTuple):
     """What the network says of the states behind one action each.
 
     Attributes:
         rewards: `[B]` float32 received because of the action.
         values: `[B]` float32 of the state after it.
-        policy_logits: `[B, N]` float32 of the state after it; entries of illegal actions are ignored.
+        policy_logits: `[B, N]` float32 of the state after it; entries of illegal actions are ignored. Or a function
+            that gives them once they are needed, when the search comes by the state a second time; most never are.
         legal_actions: `[B, N]` bool, the legal actions of the state after it, none at the end of an episode; None
             leaves them to the search's own rule (`mask_interior`).
     """
 
     rewards: Float32
     values: Float32
-    policy_logits: Float32
+    policy_logits: Float32 | PolicyFn
     legal_actions: Bool | None = None
 
 

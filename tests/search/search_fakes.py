@@ -56,6 +56,32 @@ class PathModel:
         )
 
 
+class LateModel(PathModel):
+    """A `PathModel` that gives logits only when it is asked for them, each once, and numbers that spoil all else.
+
+    Attributes:
+        asked: `(row, node)` of every logits that were asked for.
+    """
+
+    def __init__(self, functions: list[Any], legal: np.ndarray) -> None:
+        super().__init__(functions, legal)
+        self.asked: list[tuple[int, int]] = []
+        self._logits: dict[int, np.ndarray] = {}
+
+    def recurrent(self, parents: np.ndarray, actions: np.ndarray, node: int, legal: np.ndarray) -> RecurrentOutput:
+        output = super().recurrent(parents, actions, node, legal)
+        assert isinstance(output.policy_logits, np.ndarray)
+        self._logits[node] = output.policy_logits
+        return output._replace(policy_logits=self._policies)
+
+    def _policies(self, nodes: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        logits = np.full(self.legal.shape, np.nan, np.float32)
+        for b in np.flatnonzero(asked):
+            logits[b] = self._logits[int(nodes[b])][b]
+            self.asked.append((int(b), int(nodes[b])))
+        return logits
+
+
 class TableModel:
     """States 0 .. M - 1; action a leads from state s to (s * N + a + 1) mod M; outputs are looked up by state.
 

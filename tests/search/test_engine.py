@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference_search import hash_model
-from search_fakes import DEFAULTS, PathModel
+from search_fakes import DEFAULTS, LateModel, PathModel
 
 from tspmz.search import BatchedSearch
 from tspmz.types import RecurrentOutput, RootOutput
@@ -176,6 +176,36 @@ def test_batch_equals_runs_of_one(algorithm: str) -> None:
     for b in range(5):
         for whole, one in zip(together, search([b]), strict=True):
             np.testing.assert_array_equal(whole[b], one[0])
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 1000),
+    num_actions=st.integers(1, 7),
+    num_simulations=st.integers(1, 30),
+    algorithm=st.sampled_from(["gumbel", "puct"]),
+    backup=st.sampled_from(["mean", "max"]),
+    mask_interior=st.booleans(),
+)
+def test_logits_on_demand_lead_to_the_same_trees(seed: int, num_actions: int, **chosen: Any) -> None:
+    legal = random_legal(np.random.default_rng(seed), 4, num_actions)
+    functions = [hash_model(seed + b, num_actions) for b in range(4)]
+    searches, results = [], []
+    late = LateModel(functions, legal)
+    for model in (PathModel(functions, legal), late):
+        search = BatchedSearch(4, num_actions, **(DEFAULTS | chosen))
+        results.append(search.run(model.root(), model.recurrent, np.random.default_rng(seed)))
+        searches.append(search)
+    for array, expected in zip(*results[::-1], strict=True):
+        np.testing.assert_array_equal(array, expected)
+    for row in range(4):
+        trees = [search.grown_tree(row) for search in searches]
+        for name in ("visits", "parent", "action", "value", "prior", "logit", "qvalue"):
+            np.testing.assert_array_equal(trees[1][name], trees[0][name])
+    assert len(set(late.asked)) == len(late.asked)
+    # asked for are the nodes below which the search went on, and no others
+    parents = {(b, int(node["parent"])) for b in range(4) for node in searches[1].grown_tree(b) if node["parent"] > 0}
+    assert len(late.asked) == len(parents)
 
 
 @pytest.mark.parametrize("algorithm", ["gumbel", "puct"])

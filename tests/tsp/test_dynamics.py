@@ -230,6 +230,52 @@ def test_prior_and_rollouts_go_together() -> None:
     assert root.policy_logits[0].tolist() == [0.0, 1.0, 2.0, 3.0]
 
 
+class StatePrior(AskedPrior):
+    """Likes and dislikes that depend on the whole state and on the instance."""
+
+    def initial(self, first: Any, current: Any, legal_actions: Any, history: Any = None) -> RootOutput:
+        output = super().initial(first, current, legal_actions, history)
+        cities = np.arange(legal_actions.shape[-1])
+        visited = (~legal_actions * np.sqrt(2.0 + cities)).sum(axis=-1)
+        state = 3.1 * np.arange(len(first))[:, None] + 1.7 * first + 2.3 * current + visited
+        if history is not None:
+            state = state + history @ (0.1 * np.arange(1, history.shape[-1] + 1))
+        logits = np.sin(5.0 * state[..., None] + cities * (1.0 + state[..., None]))
+        return output._replace(policy_logits=logits.reshape(-1, len(cities)).astype(np.float32))
+
+
+class Hasty(TrueDynamics):
+    """Asks the prior about every node, needed or not."""
+
+    def recurrent(self, parents: Any, actions: Any, node: int, legal_actions: Any) -> Any:
+        output = super().recurrent(parents, actions, node, legal_actions)
+        everywhere = np.full(len(parents), node), np.ones(len(parents), bool)
+        assert callable(output.policy_logits)
+        return output._replace(policy_logits=output.policy_logits(*everywhere))
+
+
+@pytest.mark.parametrize("stacked", [0, 2])
+@pytest.mark.parametrize("leaf_values", ["nearest_neighbor", "zero"])
+@pytest.mark.parametrize(
+    "chosen",
+    [{"algorithm": "gumbel", "max_considered_actions": 3, "backup": "mean"}, {"algorithm": "puct"}],
+    ids=["gumbel", "puct"],
+)
+def test_prior_is_asked_about_few_states_and_the_tours_are_the_same(
+    stacked: int, leaf_values: str, chosen: dict[str, Any]
+) -> None:
+    points = uniform_instances(np.random.default_rng(6), 3, 8)
+    starts = np.tile(np.arange(5), (3, 1))
+    found, states = [], []
+    for kind in (Hasty, TrueDynamics):
+        prior = StatePrior(stacked)
+        found.append(play_out(kind(prior, 13, leaf_values), search_of(15, 8, 12, **chosen), points, starts))
+        states.append(sum(first.size for first, *_ in prior.asked))
+    for lazy, hasty in zip(found[1], found[0], strict=True):
+        np.testing.assert_array_equal(lazy, hasty)
+    assert states[1] < 0.8 * states[0]
+
+
 def test_memory_is_what_it_says() -> None:
     points = uniform_instances(np.random.default_rng(5), 2, 30)
     model = TrueDynamics(None, 1001, "zero")

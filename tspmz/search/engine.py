@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tspmz.search import simulate
 from tspmz.search.settings import make_settings, pack
 from tspmz.search.tree import NO_PARENT, ROOT, UNVISITED, allocate_tree
-from tspmz.types import Bool, Float32, Float64, Int64, RecurrentOutput, RootOutput, SearchResult
+from tspmz.types import Bool, Float32, Float64, Int64, PolicyFn, RecurrentOutput, RootOutput, SearchResult
 
 RecurrentFn = Callable[[Int64, Int64, int, Bool], RecurrentOutput]
 """`(parents [B], actions [B], node, legal_actions [B, N]) -> RecurrentOutput`; see `BatchedSearch.run`."""
@@ -110,6 +110,8 @@ class BatchedSearch:
         )
         self._packed = pack(self._settings)
         self._tree = allocate_tree(batch_size, num_actions, num_simulations)
+        self._asked, self._asked_nodes = np.zeros(batch_size, np.bool_), np.zeros(batch_size, np.int64)
+        self._no_logits = np.zeros((0, num_actions), np.float32)
 
     @property
     def num_bytes(self) -> int:
@@ -136,7 +138,9 @@ class BatchedSearch:
 
         Args:
             root: the network's outputs of the roots.
-            recurrent_fn: the model, see above; outputs float32, `[B]`, `[B]` and `[B, N]`.
+            recurrent_fn: the model, see above; outputs float32, `[B]`, `[B]` and `[B, N]`. In place of policy logits it
+                may give a function (`types.PolicyFn`) that the search asks for them, between two simulations, where
+                it comes by a node a second time.
             rng: source of the root noise and, for PUCT, of the choice of actions.
             temperature: factor of the Gumbel noise (Gumbel), or exponent 1 / temperature on visit counts when the
                 action is drawn (PUCT); 0 is deterministic.
@@ -191,15 +195,23 @@ class BatchedSearch:
         empty = simulate.start(tree, self._packed, logits, values, legal, root_noise)
         if empty >= 0:
             raise ValueError(f"root.legal_actions[{empty}]: no legal action; there is nothing to search")
+        policy_fn: PolicyFn | None = None
         for simulation in range(self.num_simulations):
             output = recurrent_fn(tree.leaf_parents, tree.leaf_actions, simulation + 1, tree.leaf_legal)
             rewards = _checked("rewards", output.rewards, np.float32, vector)
             values = _checked("values", output.values, np.float32, vector)
-            logits = _checked("policy_logits", output.policy_logits, np.float32, matrix)
+            awaited = callable(output.policy_logits)
+            if callable(output.policy_logits):
+                policy_fn, logits = output.policy_logits, self._no_logits
+            else:
+                logits = _checked("policy_logits", output.policy_logits, np.float32, matrix)
             if output.legal_actions is not None:
                 tree.leaf_legal[:] = _checked("legal_actions", output.legal_actions, np.bool_, matrix)
             masked = self._settings.mask_interior or output.legal_actions is not None
-            simulate.advance(tree, self._packed, rewards, values, logits, masked, simulation)
+            simulate.advance(tree, self._packed, rewards, values, logits, masked, awaited, simulation)
+            if policy_fn is not None and simulate.awaiting(tree, self._asked_nodes, self._asked):
+                logits = _checked("policy_logits", policy_fn(self._asked_nodes, self._asked), np.float32, matrix)
+                simulate.resume(tree, self._packed, logits, simulation + 1)
         return self._result(uniforms if temperature > 0.0 else None, temperature)
 
     def grown_tree(self, row: int) -> NDArray[np.void]:

@@ -11,7 +11,7 @@ from tspmz.search.numerics import clip_logit, exp32, row_argmax, row_logsumexp
 from tspmz.search.qtransforms import best_qvalue, completed_qvalues
 from tspmz.search.selection import refresh_open, select_gumbel_interior, select_gumbel_root, select_puct
 from tspmz.search.settings import PackedSettings, Settings, unpacked
-from tspmz.search.tree import CLOSED_LOGIT, NO_ACTION, NO_PARENT, ROOT, STALE, UNVISITED, Tree
+from tspmz.search.tree import AWAITED, CLOSED_LOGIT, NO_ACTION, NO_PARENT, ROOT, STALE, UNVISITED, Tree
 from tspmz.types import Bool, Float32, Float64, Int32, Int64
 
 _ZERO = np.float32(0.0)
@@ -104,13 +104,20 @@ def _write_node(tree: Tree, b: int, node: int, parent: int, action: int, value: 
 
 @inner
 def _select_leaf(tree: Tree, settings: Settings, b: int, simulation: int) -> None:
-    """Walk from the root to an action without a child, or to a terminal node; keep the legal actions behind it."""
+    """Walk from the root to an action without a child, or to a terminal node; keep the legal actions behind it.
+
+    At a node whose logits are awaited the walk stops; `resume` begins it again.
+    """
     for a in range(tree.leaf_legal.shape[1]):
         tree.leaf_legal[b, a] = tree.root_legal[b, a]
     node = ROOT
     depth = 0
     while True:
-        if tree.nodes[b, node].best_open == STALE:
+        if tree.nodes[b, node].best_open <= STALE:
+            if tree.nodes[b, node].best_open == AWAITED:
+                tree.leaf_parents[b] = node
+                tree.searches[b].leaf_node = AWAITED
+                return
             refresh_open(tree, settings, b, node)
         if tree.nodes[b, node].best_open == NO_ACTION and tree.nodes[b, node].first_child == UNVISITED:
             tree.leaf_parents[b] = tree.nodes[b, node].parent
@@ -146,14 +153,18 @@ def _num_considered(tree: Tree, settings: Settings, b: int) -> int:
 @inner
 def _expand(
     tree: Tree, settings: Settings, b: int, node: int, reward: np.float32, value: np.float32, logits: Float32,
-    masked: bool,
+    masked: bool, awaited: bool,
 ) -> None:  # fmt: skip
-    """Hang a new node below the selected edge; its actions stay unranked until a simulation comes by."""
+    """Hang a new node below the selected edge; its actions stay unranked until a simulation comes by.
+
+    Where the logits are awaited, they are 0 for the legal actions until then.
+    """
     parent = tree.leaf_parents[b]
     action = tree.leaf_actions[b]
+    num_actions = tree.leaf_legal.shape[1]
     terminal = masked
     if masked:
-        for a in range(logits.shape[1]):
+        for a in range(num_actions):
             terminal = terminal and not tree.leaf_legal[b, a]
     _write_node(tree, b, node, parent, action, _ZERO if terminal else value)
     tree.nodes[b, node].reward = reward
@@ -165,12 +176,17 @@ def _expand(
     tree.nodes[b, parent].first_child = node
     tree.open_logits[b, parent, action] = CLOSED_LOGIT
     tree.nodes[b, parent].best_open = STALE
-    if masked:
-        for a in range(logits.shape[1]):
+    if awaited:
+        for a in range(num_actions):
+            tree.open_logits[b, node, a] = _ZERO if tree.leaf_legal[b, a] or not masked else CLOSED_LOGIT
+        if not terminal:
+            tree.nodes[b, node].best_open = AWAITED
+    elif masked:
+        for a in range(num_actions):
             x = clip_logit(logits[b, a])
             tree.open_logits[b, node, a] = x if tree.leaf_legal[b, a] else CLOSED_LOGIT
     else:
-        for a in range(logits.shape[1]):
+        for a in range(num_actions):
             tree.open_logits[b, node, a] = clip_logit(logits[b, a])
 
 
@@ -199,15 +215,16 @@ def _backward(tree: Tree, settings: Settings, b: int, leaf: int) -> None:
 @kernel
 def advance(
     tree: Tree, packed: PackedSettings, rewards: Float32, values: Float32, logits: Float32, masked: bool,
-    simulation: int,
+    awaited: bool, simulation: int,
 ) -> None:  # fmt: skip
     """Finish one simulation with the network's outputs and select the leaves of the next, if there is one.
 
     Args:
         rewards: `[B]` float32.
         values: `[B]` float32.
-        logits: `[B, N]` float32.
+        logits: `[B, N]` float32, not read where they are awaited.
         masked: `tree.leaf_legal` holds the legal actions of the leaves; else nothing is illegal there.
+        awaited: the logits come later, by `resume`.
         simulation: 0 .. S - 1.
     """
     settings = unpacked(packed)
@@ -216,12 +233,41 @@ def advance(
         leaf = tree.searches[b].leaf_node
         if leaf == UNVISITED:
             leaf = simulation + 1
-            _expand(tree, settings, b, leaf, rewards[b], values[b], logits, masked)
+            _expand(tree, settings, b, leaf, rewards[b], values[b], logits, masked, awaited)
         else:
             tree.nodes[b, leaf].visits += 1
         _backward(tree, settings, b, leaf)
         if not last:
             _select_leaf(tree, settings, b, simulation + 1)
+
+
+@kernel
+def awaiting(tree: Tree, nodes: Int64, asked: Bool) -> bool:
+    """Write which rows wait for logits, and of which node (the root elsewhere), into two arrays `[B]`.
+
+    Returns:
+        There is such a row.
+    """
+    found = False
+    for b in range(nodes.shape[0]):
+        asked[b] = tree.searches[b].leaf_node == AWAITED
+        nodes[b] = tree.leaf_parents[b] if asked[b] else ROOT
+        found = found or asked[b]
+    return found
+
+
+@kernel
+def resume(tree: Tree, packed: PackedSettings, logits: Float32, simulation: int) -> None:
+    """Give the rows that wait their logits `[B, N]`, and select their leaves of the simulation, 1 .. S - 1."""
+    settings = unpacked(packed)
+    for b in range(logits.shape[0]):
+        if tree.searches[b].leaf_node == AWAITED:
+            node = tree.leaf_parents[b]
+            for a in range(logits.shape[1]):
+                if tree.open_logits[b, node, a] != CLOSED_LOGIT:
+                    tree.open_logits[b, node, a] = clip_logit(logits[b, a])
+            tree.nodes[b, node].best_open = STALE
+            _select_leaf(tree, settings, b, simulation)
 
 
 @kernel

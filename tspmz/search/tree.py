@@ -14,6 +14,7 @@ UNVISITED = -1
 NO_PARENT = -1
 NO_ACTION = -1
 STALE = -2
+AWAITED = -3
 CLOSED_LOGIT = np.float32(-1e30)
 LOGIT_LIMIT = np.float32(1e9)
 LANES = 16
@@ -45,7 +46,7 @@ NODE = np.dtype(
 - parent: node, `NO_PARENT` at the root. action: of the edge from the parent.
 - first_child: node, `UNVISITED` at a leaf. next_sibling: node, `UNVISITED` at the last.
 - best_open: open action with the largest logit (the lowest of equals); `NO_ACTION` when all are visited, `STALE` when
-  not known yet. best_open_logit: its logit.
+  not known yet, `AWAITED` when the logits are not known either. best_open_logit: its logit.
 - value: mean of the raw value and of all values backed up through the node; with maximal back-up the largest qvalue of
   its children, among them the raw value for its open actions. raw_value: the network's.
 - reward: received on the edge. qvalue: `reward + discount * value`, seen from the parent.
@@ -68,7 +69,8 @@ SEARCH = np.dtype(
 
 - num_legal: legal actions of the root.
 - depth_sum: sum over simulations of the depth they reached.
-- leaf_node: of the current simulation: `UNVISITED` for a new node, or the terminal node that was reached again.
+- leaf_node: of the current simulation: `UNVISITED` for a new node, the terminal node that was reached again, or
+  `AWAITED` while it waits for the logits of node `leaf_parents`.
 - leaf_depth: depth of that node.
 - q_min, q_max: smallest and largest qvalue seen so far in the tree.
 """

@@ -9,7 +9,7 @@ from numba import njit
 
 from tspmz.tsp.env import move_length
 from tspmz.tsp.tours import edge_length, neighbor_lists, tour_lengths
-from tspmz.types import Bool, Float32, Float64, Int64, RecurrentOutput, RootOutput
+from tspmz.types import Bool, Float32, Float64, Int64, PolicyFn, RecurrentOutput, RootOutput
 
 LEAF_VALUES = ("network", "nearest_neighbor", "zero")
 
@@ -127,10 +127,10 @@ def _evaluate(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _past(current, origins, played, moves, node, out):  # type: ignore[no-untyped-def]
-    """Fill `out [B, k]` with the cities before that of `node`, the latest first; -1 before the start."""
+def _past(current, origins, played, moves, nodes, out):  # type: ignore[no-untyped-def]
+    """Fill `out [B, k]` with the cities before those of `nodes [B]`, the latest first; -1 before the start."""
     for b in range(out.shape[0]):
-        at, place = node, moves
+        at, place = nodes[b], moves
         for j in range(out.shape[1]):
             if at != 0:
                 at = origins[at, b]
@@ -149,7 +149,8 @@ class TrueDynamics:
         prior: gives the policy of true states; None = uniform.
         num_nodes: nodes of a tree, simulations + 1.
         leaf_values: what a new node is worth: "network", the prior's value; "nearest_neighbor", the return
-            that is left when the tour is completed by always going to the nearest city; or "zero".
+            that is left when the tour is completed by always going to the nearest city; or "zero". With the latter
+            two the prior is asked about a node only when the search comes by it a second time.
         edge_reward: what an edge is worth before its length is taken off, in the scale of the prior's values.
 
     Raises:
@@ -210,8 +211,9 @@ class TrueDynamics:
         if moves:
             before = self._played[:, moves - 1]
             self._lengths[0] += _edges(self._coordinates, before, self._played[:, moves])
-        output = self._judge(0, legal_actions.reshape(self._visited.shape[1:]))
-        return RootOutput(output.policy_logits, output.values, legal_actions.reshape(self._visited.shape[1:]))
+        legal = legal_actions.reshape(self._visited.shape[1:])
+        policy_logits, values = self._predict(self._every_row, np.zeros(len(legal), np.int64))
+        return RootOutput(policy_logits, self._note(0, values), legal)
 
     def recurrent(self, parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:
         """The states behind `actions [B]` from tree nodes `parents [B]`, stored as `node`; legal actions included."""
@@ -221,12 +223,17 @@ class TrueDynamics:
             self._coordinates, self._edge_reward, self._first, self._current, self._visited, self._lengths,
             self._origins, parents, actions, node, rewards, legal,
         )  # fmt: skip
-        output = self._judge(node, legal)
+        policy_logits: Float32 | PolicyFn
+        if self._prior is None or self._leaf_values == "network":
+            policy_logits, values = self._predict(self._every_row, np.full(len(parents), node))
+        else:
+            policy_logits, values = self._policies, np.zeros(len(parents), np.float32)
+        values = self._note(node, values)
         self._simulations += 1
         if self._noted < len(self._marks) and self._simulations == self._marks[self._noted]:
             self._history[self._noted] = self._best_lengths
             self._noted += 1
-        return RecurrentOutput(rewards, output.values, output.policy_logits, legal)
+        return RecurrentOutput(rewards, values, policy_logits, legal)
 
     def found(self, played: Int64) -> FoundTours:
         """What was found on the way, `played [I, G, N]` being the tours that the chosen moves made."""
@@ -243,6 +250,7 @@ class TrueDynamics:
         """Memory for trees of this shape, nothing found yet."""
         trees, num_cities = first.size, legal_actions.shape[-1]
         self._shape = (first.shape[0], first.shape[1])
+        self._every_row = np.arange(trees).reshape(self._shape)
         self._first = first.reshape(-1).copy()
         self._current = np.zeros((self._num_nodes, trees), np.int32)
         self._origins = np.zeros((self._num_nodes, trees), np.int32)
@@ -257,31 +265,50 @@ class TrueDynamics:
         self._history = np.empty((len(self._marks), trees))
         self._noted = 0
 
-    def _judge(self, node: int, legal: Bool) -> RootOutput:
-        """Policy and value of the states at `node`, `legal [B, N]`; notes the tours found there."""
+    def _policies(self, nodes: Int64, asked: Bool) -> Float32:
+        """Logits `[B, N]` of the states at `nodes [B]` where `asked [B]`, which are all that the prior is asked about.
+
+        The prior wants equally many states of each instance: those of an instance that has fewer are filled up.
+        """
+        asked_here = asked.reshape(self._shape)
+        most = asked_here.sum(axis=1).max()
+        columns = np.argsort(~asked_here, axis=1, kind="stable")[:, :most]
+        rows = np.take_along_axis(self._every_row, columns, axis=1)
+        policy_logits = np.zeros(self._visited.shape[1:], np.float32)
+        policy_logits[rows.reshape(-1)], _ = self._predict(rows, nodes)
+        return policy_logits
+
+    def _predict(self, rows: Int64, nodes: Int64) -> tuple[Float32, Float32]:
+        """The prior's logits `[I * E, N]` and values of the states at `nodes [B]` of the trees `rows [I, E]`."""
+        trees = rows.reshape(-1)
         if self._prior is None:
-            policy_logits, values = np.zeros(legal.shape, np.float32), np.zeros(len(legal), np.float32)
-        else:
-            first = self._first.reshape(self._shape)
-            current = self._current[node].astype(np.int64).reshape(self._shape)
-            past = self._past_cities(node, self._prior.stacked_observations)
-            policy_logits, values, _ = self._prior.initial(first, current, legal.reshape(*self._shape, -1), past)
+            return np.zeros((len(trees), self._visited.shape[2]), np.float32), np.zeros(len(trees), np.float32)
+        current, unvisited = self._current[nodes[trees], trees], ~self._visited[nodes[trees], trees]
+        past = self._past_cities(nodes, self._prior.stacked_observations)
+        policy_logits, values, _ = self._prior.initial(
+            self._first[rows], current.astype(np.int64).reshape(rows.shape), unvisited.reshape(*rows.shape, -1),
+            None if past is None else past[rows],
+        )  # fmt: skip
+        return policy_logits, values
+
+    def _note(self, node: int, values: Float32) -> Float32:
+        """Notes the tours found at `node`; what the states there are worth, `values` being the prior's word."""
         if self._leaf_values != "network":
-            values = np.zeros(len(legal), np.float32)
+            values = np.zeros(len(values), np.float32)
         _evaluate(
             self._coordinates, self._neighbors, self._edge_reward, self._first, self._current, self._visited,
             self._lengths, self._origins, node, self._played, self._leaf_values == "nearest_neighbor", values,
             self._best_lengths, self._best_tours,
         )  # fmt: skip
-        return RootOutput(policy_logits, values, legal)
+        return values
 
-    def _past_cities(self, node: int, count: int) -> Int64 | None:
-        """The last `count` cities before that of `node`, `[I, G, count]`; None for none."""
+    def _past_cities(self, nodes: Int64, count: int) -> Int64 | None:
+        """The last `count` cities before those of `nodes [B]`, `[B, count]`; None for none."""
         if not count:
             return None
         past = np.empty((self._first.size, count), np.int64)
-        _past(self._current, self._origins, self._played, self._moves, node, past)
-        return past.reshape(*self._shape, count)
+        _past(self._current, self._origins, self._played, self._moves, nodes, past)
+        return past
 
 
 def _edges(coordinates: Float32, starts: Int64, ends: Int64) -> Float64:
