@@ -1,10 +1,10 @@
 """Long haul: a run that is hit by SIGKILL again and again, and the same run undisturbed beside it.
 
-    python -m benchmarks.longhaul --steps 12000
+    python -m benchmarks.longhaul --steps 25000
 
 Both start at the same moment, on the same machine, with the same seed and settings, so that both see the same load.
 In one of them a process chosen at random is killed every 20 s; after the end of the parent or the learner it is
-resumed. Both train for the same number of steps, which takes the killed one longer (about half an hour on two cores
+resumed. Both train for the same number of steps, which takes the killed one longer (half an hour and more on two cores
 that have nothing else to do): kills cost time, but must not change what is learned. Memory, descriptors, /dev/shm and
 throughput of the first third are compared with those of the last; the final gaps on instances that neither has seen,
 with intervals over the instances. One pair of runs says nothing about the spread between seeds: a fifth of the gap
@@ -261,7 +261,7 @@ def print_result(result: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.option("--steps", default=12_000, show_default=True, help="Train steps of each run.")
+@click.option("--steps", default=25_000, show_default=True, help="Train steps of each run.")
 @click.option("--every", default=20.0, show_default=True, help="Seconds between two kills.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--cities", default=20, show_default=True)

@@ -8,6 +8,7 @@ import pytest
 from faulty_files import FaultyFiles
 from process_helpers import TinyRun
 
+from tspmz.actor import Actor
 from tspmz.config_files import config_hash
 from tspmz.errors import RunError
 from tspmz.recorder import Recorder, open_manifest
@@ -108,6 +109,23 @@ def test_failure_at_any_operation_loses_nothing(tmp_path: Path) -> None:
         recorder.seal_all()
         recorder.finish()
         assert ids(stored(run, folder)) == list(range(6)), number
+
+
+def test_of_each_actor_what_a_resume_needs_stays(tmp_path: Path) -> None:
+    """However much the others have sealed since: else a resumed window would be theirs alone."""
+    run = TinyRun(tmp_path, played=6, selfplay__num_actors=2, replay__keep_groups=1)
+    slow = Actor(1, run.config, run.channels)
+    slow.pull_weights()
+    while run.channels.ring.written(1) < 4:
+        slow.play_once()
+    recorder = recorder_of(run, tmp_path / "replay")
+    assert recorder.seal_all()
+    for _ in range(5):
+        run.play(4)
+        assert recorder.seal_all()
+    report = stored(run, tmp_path / "replay")
+    assert ids(report) == list(range(18, 26))  # 8 is its share of the window's 16
+    assert [group.group_id for group in report.groups[1]] == list(range(4))
 
 
 def test_restarted_recorder_goes_on_behind_the_last_segment(tmp_path: Path) -> None:

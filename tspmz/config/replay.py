@@ -75,5 +75,6 @@ class ReplayConfig:
     )
     segment_seconds: float = setting(30.0, "(s) a segment is sealed after that time", low=0.1, high=86_400.0)
     keep_groups: int = setting(
-        0, "groups kept on disk; older segments are removed; 0 = twice capacity_groups", low=0, high=10**9
-    )
+        0, "groups kept on disk, at least what a resume needs of each actor; older segments are removed; "
+        "0 = twice capacity_groups", low=0, high=10**9,
+    )  # fmt: skip
