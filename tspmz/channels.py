@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tspmz.config import Config
@@ -60,6 +61,11 @@ def window_per_actor(config: Config) -> int:
     """Groups of one actor that the learner draws from: its share of the window, at least one batch of play."""
     share = -(-config.replay.capacity_groups // config.selfplay.num_actors)
     return max(share, config.selfplay.groups_in_parallel)
+
+
+def oldest_in_window(config: Config, newest: Mapping[int, int]) -> dict[int, int]:
+    """By actor, the oldest group of its share of the window when `newest` is its newest."""
+    return {actor: max(0, number + 1 - window_per_actor(config)) for actor, number in newest.items()}
 
 
 def reanalyzed_fields(config: Config) -> tuple[FieldSpec, ...]:

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from tspmz.channels import Channels, stored_fields, window_per_actor
+from tspmz.channels import Channels, oldest_in_window, stored_fields
 from tspmz.config import Config
 from tspmz.config_files import config_hash
 from tspmz.control import Phase
@@ -48,13 +48,13 @@ class Recorder:
         manifest: Manifest,
         files: FileSystem | None = None,
     ) -> None:
+        self._config = config
         self._ring = channels.ring
         self._row = channels.stats.row("recorder")
         self._manifest = manifest
         self._segment_groups = config.replay.segment_groups
         self._segment_seconds = config.replay.segment_seconds
         self._keep_groups = config.replay.keep_groups or 2 * config.replay.capacity_groups
-        self._window_per_actor = window_per_actor(config)
         self._writer = SegmentWriter(
             directory,
             run_id=run_id,
@@ -141,9 +141,8 @@ class Recorder:
 
     def _prune(self) -> None:
         """Remove old segments, but of each actor none that a resume would put back into its share of the window."""
-        needed = {actor: max(0, last + 1 - self._window_per_actor) for actor, last in self._last_sealed.items()}
         try:
-            self._manifest.prune(self._keep_groups, needed)
+            self._manifest.prune(self._keep_groups, oldest_in_window(self._config, self._last_sealed))
         except OSError as error:
             _LOG.warning("recorder: old segments stay for now: %s", error)
 

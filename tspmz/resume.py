@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tspmz.channels import Channels, slots_per_actor, stored_fields, window_per_actor
+from tspmz.channels import Channels, oldest_in_window, slots_per_actor, stored_fields
 from tspmz.checkpoint import CheckpointError, check_run_state, list_checkpoints, load_checkpoint, load_latest, tidy
 from tspmz.config import Config
 from tspmz.config_files import config_hash
@@ -94,7 +94,7 @@ def needed_group_ids(run_dir: Path, config: Config, entries: Iterable[SegmentInf
     last: dict[int, int] = {}
     for entry in entries:
         last[entry.actor] = max(entry.last_group_id, last.get(entry.actor, -1))
-    needed = {actor: max(0, number + 1 - window_per_actor(config)) for actor, number in last.items()}
+    needed = oldest_in_window(config, last)
     if config.run.mode == "serial":
         for path in list_checkpoints(run_dir / CHECKPOINTS):
             with contextlib.suppress(CheckpointError, KeyError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from tspmz.shared import SharedBlock
 from tspmz.types import Group, Reanalysis
 
 CACHE_LINE = 64
+
+_Unsigned = TypeVar("_Unsigned", np.uint64, NDArray[np.uint64])
 
 
 class ReadStatus(IntEnum):
@@ -174,11 +176,11 @@ class Ring:
         count = len(slots)
         wanted = np.asarray(sequences, np.int64) + 1
         rows = out[:count]
-        sums = np.empty(count, np.uint64)
+        seeds, sums = _seed(slots.astype(np.uint64), wanted.astype(np.uint64)), np.empty(count, np.uint64)
         # calls into compiled code that share no arguments are not reordered: words, copy, words again
         begin, end = self._begin[slots], self._end[slots]
         stored = self._checksum[slots]
-        copy_rows(self._words, slots, _seeds(slots, wanted), _words_of(rows), sums, False)
+        copy_rows(self._words, slots, seeds, _words_of(rows), sums, False)
         begin_after, end_after = self._begin[slots], self._end[slots]
 
         status = np.full(count, int(ReadStatus.OK), np.int64)
@@ -243,7 +245,7 @@ class RingWriter:
         sequence = group.group_id + 1
         ring._begin[slot] = sequence
         yield "begin"
-        self._seeds[0] = _seed(slot, sequence)
+        self._seeds[0] = _seed(np.uint64(slot), np.uint64(sequence))
         copy_rows(self._staged, self._first, self._seeds, ring._words[slot:], self._sums, True)
         yield "payload"
         ring._checksum[slot] = self._sums[0]
@@ -259,11 +261,6 @@ def _words_of(records: Records) -> NDArray[np.uint64]:
     return records.view(np.uint64).reshape(len(records), -1)
 
 
-def _seeds(slots: NDArray[np.int64], sequences: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """`[M]` seeds: a payload is valid in one slot and for one sequence only."""
-    return (sequences.astype(np.uint64) << np.uint64(24)) ^ slots.astype(np.uint64)
-
-
-def _seed(slot: int, sequence: int) -> int:
-    """One of `_seeds`."""
-    return ((sequence << 24) ^ slot) & 0xFFFFFFFFFFFFFFFF
+def _seed(slot: _Unsigned, sequence: _Unsigned) -> _Unsigned:
+    """Where a checksum starts, `[M]` for `[M]`: a payload is valid in one slot and for one sequence only."""
+    return (sequence << np.uint64(24)) ^ slot

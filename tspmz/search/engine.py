@@ -200,8 +200,7 @@ class BatchedSearch:
             output = recurrent_fn(tree.leaf_parents, tree.leaf_actions, simulation + 1, tree.leaf_legal)
             rewards = _checked("rewards", output.rewards, np.float32, vector)
             values = _checked("values", output.values, np.float32, vector)
-            awaited = callable(output.policy_logits)
-            if callable(output.policy_logits):
+            if awaited := callable(output.policy_logits):
                 policy_fn, logits = output.policy_logits, self._no_logits
             else:
                 logits = _checked("policy_logits", output.policy_logits, np.float32, matrix)

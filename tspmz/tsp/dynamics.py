@@ -213,7 +213,8 @@ class TrueDynamics:
             self._lengths[0] += _edges(self._coordinates, before, self._played[:, moves])
         legal = legal_actions.reshape(self._visited.shape[1:])
         policy_logits, values = self._predict(self._every_row, np.zeros(len(legal), np.int64))
-        return RootOutput(policy_logits, self._note(0, values), legal)
+        self._note(0, values)
+        return RootOutput(policy_logits, values, legal)
 
     def recurrent(self, parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:
         """The states behind `actions [B]` from tree nodes `parents [B]`, stored as `node`; legal actions included."""
@@ -228,7 +229,7 @@ class TrueDynamics:
             policy_logits, values = self._predict(self._every_row, np.full(len(parents), node))
         else:
             policy_logits, values = self._policies, np.zeros(len(parents), np.float32)
-        values = self._note(node, values)
+        self._note(node, values)
         self._simulations += 1
         if self._noted < len(self._marks) and self._simulations == self._marks[self._noted]:
             self._history[self._noted] = self._best_lengths
@@ -279,7 +280,7 @@ class TrueDynamics:
         return policy_logits
 
     def _predict(self, rows: Int64, nodes: Int64) -> tuple[Float32, Float32]:
-        """The prior's logits `[I * E, N]` and values of the states at `nodes [B]` of the trees `rows [I, E]`."""
+        """The prior's logits `[I * E, N]` of the states at `nodes [B]` of the trees `rows [I, E]`; its values, or 0."""
         trees = rows.reshape(-1)
         if self._prior is None:
             return np.zeros((len(trees), self._visited.shape[2]), np.float32), np.zeros(len(trees), np.float32)
@@ -289,18 +290,15 @@ class TrueDynamics:
             self._first[rows], current.astype(np.int64).reshape(rows.shape), unvisited.reshape(*rows.shape, -1),
             None if past is None else past[rows],
         )  # fmt: skip
-        return policy_logits, values
+        return policy_logits, values if self._leaf_values == "network" else np.zeros(len(trees), np.float32)
 
-    def _note(self, node: int, values: Float32) -> Float32:
-        """Notes the tours found at `node`; what the states there are worth, `values` being the prior's word."""
-        if self._leaf_values != "network":
-            values = np.zeros(len(values), np.float32)
+    def _note(self, node: int, values: Float32) -> None:
+        """Note the tours found at `node`; where the nearest-neighbor rule states the `values [B]`, they are written."""
         _evaluate(
             self._coordinates, self._neighbors, self._edge_reward, self._first, self._current, self._visited,
             self._lengths, self._origins, node, self._played, self._leaf_values == "nearest_neighbor", values,
             self._best_lengths, self._best_tours,
         )  # fmt: skip
-        return values
 
     def _past_cities(self, nodes: Int64, count: int) -> Int64 | None:
         """The last `count` cities before those of `nodes [B]`, `[B, count]`; None for none."""
