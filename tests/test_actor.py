@@ -167,3 +167,29 @@ def test_two_halves_are_played_as_each_would_be_alone(tmp_path: Path) -> None:
     assert run.channels.ring.written(0) == before + 5
     assert row.get("groups_played") == before + 5
     assert row.get("network_seconds") > 0.0
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_actor_plays_mixed_sizes_each_batch_of_one(tmp_path: Path, overlap: bool) -> None:
+    run = TinyRun(
+        tmp_path, problem__mixed_sizes="4,5", selfplay__groups_in_parallel=3, selfplay__overlap=overlap,
+        replay__capacity_groups=64,
+    )  # fmt: skip
+    while (played := run.channels.ring.written(0)) < 36:
+        run.actor.play_once()
+    moves = 0
+    for number in range(played):
+        group = run.channels.ring.read(number, number)
+        assert group is not None
+        coordinates, starts = run.actor._source.instance(number)
+        np.testing.assert_array_equal(group.coordinates, coordinates)
+        np.testing.assert_array_equal(group.tours[:, 0], starts)
+        size = len(coordinates)
+        assert np.array_equal(np.sort(group.tours, axis=1), np.tile(np.arange(size), (4, 1)))
+        moves += 4 * (size - 1)
+    assert {len(run.actor._source.instance(number)[0]) for number in (0, 16)} == {4, 5}
+    row = run.channels.stats.row("actor", 0)
+    assert row.get("env_steps") == moves
+    run.loop.refresh()
+    assert run.loop.buffer.size == played
+    assert run.loop.train_once()

@@ -6,12 +6,14 @@ import contextlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tspmz import config, config_files
 from tspmz.config import Config, ConfigError
+from tspmz.config_files import build_config, config_hash, parse_cities
 
 KEYS = list(config.settings())
 
@@ -250,3 +252,54 @@ def test_schedules_are_pairs_of_steps_and_values() -> None:
 def test_schedules_that_are_none_are_named(text: str) -> None:
     (problem,) = problems_of(config_files.load_config, (), [f"selfplay.temperature_schedule={text}"])
     assert problem.startswith(f"selfplay.temperature_schedule = {text!r}: must be pairs of train steps, increasing")
+
+
+@pytest.mark.parametrize(
+    ("text", "largest", "sizes"),
+    [
+        ("20", 20, None),
+        ("20..50", 50, "20,30,40,50"),
+        ("20..21", 21, "20,21"),
+        ("10..100", 100, "10,40,70,100"),
+        ("50,20", 50, "20,50"),
+    ],
+)
+def test_cities_may_be_a_number_a_range_or_a_list(text: str, largest: int, sizes: str | None) -> None:
+    values = parse_cities(text)
+    assert values == {"problem.num_cities": largest, **({"problem.mixed_sizes": sizes} if sizes else {})}
+    config = build_config(values)
+    assert config.problem.sizes == (tuple(map(int, sizes.split(","))) if sizes else (20,))
+    assert config.selfplay.group_size == min(16, config.problem.sizes[0])
+    assert config.problem.mean_moves == pytest.approx(np.mean(config.problem.sizes) - 1)
+
+
+@pytest.mark.parametrize("text", ["50..20", "20..", "..50", "20..20", "a..b", "20...50", "20,", "1e3,5", "0..5"])
+def test_cities_that_are_none_are_named(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"must be a number of cities, a range such as 20\.\.50, or a list"):
+        parse_cities(text)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"problem.mixed_sizes": "10,30"}, "the last one must be problem.num_cities = 20"),
+        ({"problem.mixed_sizes": "20,10"}, "in increasing order"),
+        ({"problem.mixed_sizes": "2,20"}, "at least 3"),
+        ({"problem.mixed_sizes": "x"}, "whole numbers"),
+        ({"problem.mixed_sizes": "10,20", "network.kind": "fullyconnected"}, "is made for one size"),
+        ({"problem.mixed_sizes": "10,20", "problem.fixed_graph": True}, "is one graph"),
+        ({"problem.mixed_sizes": "10,20", "selfplay.group_size": 12}, "at most the smallest of problem.mixed_sizes"),
+        (
+            {"problem.mixed_sizes": "10,20", "replay.position_sampling": "prioritized", "learner.positions": 4},
+            "episodes of one length",
+        ),
+    ],
+)
+def test_rules_of_mixed_sizes(values: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        build_config(values)
+
+
+def test_runs_from_before_mixed_sizes_keep_their_hash() -> None:
+    assert config_hash(build_config({})) == "72e93b80df7f045b"
+    assert config_hash(build_config(parse_cities("10..20"))) != config_hash(build_config({}))

@@ -164,3 +164,23 @@ def test_process_is_left_out_where_it_would_change_nothing() -> None:
     assert not tiny_config(**{**VALUES, "replay__td_steps": 0}).reanalyzes
     assert not tiny_config(**{**VALUES, "replay__td_steps": 20}).reanalyzes
     assert not tiny_config().reanalyzes
+
+
+@pytest.mark.parametrize("settings", [VALUES, POLICY])
+def test_groups_of_mixed_sizes_are_reanalyzed(tmp_path: Path, settings: dict[str, Any]) -> None:
+    run, reanalyzer = reanalyzing(
+        tmp_path, settings, problem__mixed_sizes="4,5", replay__capacity_groups=64, selfplay__groups_in_parallel=8,
+        played=32,
+    )  # fmt: skip
+    results = run.channels.reanalyzed
+    assert results is not None
+    while results.written(0) < 64:
+        assert reanalyzer.work_once() == 8
+    run.loop.refresh()
+    newer = {4: 0.0, 5: 0.0}
+    for seed in range(40):
+        batch = run.loop.buffer.sample(np.random.default_rng(seed))
+        assert np.isfinite(batch.value_targets).all()
+        newer[batch.tours.shape[2]] += run.loop.buffer.reanalyzed_share
+    assert all(share > 3 for share in newer.values())  # of about 20 batches each
+    assert run.loop.train_once()

@@ -199,3 +199,29 @@ def test_forced_move_is_worth_its_two_edges_where_edges_are_worth_something() ->
     _, _, found = played(edge_reward=1.0)
     np.testing.assert_allclose(found.root_values[:, :, -1], 2.0 + found.rewards[:, :, -1], rtol=1e-6)
     assert (found.rewards < 0).all()
+
+
+MIXED = SOURCE._replace(num_cities=9, mixed_sizes=(5, 7, 9))
+
+
+def test_sizes_take_turns_in_blocks_and_actors_begin_with_different_ones() -> None:
+    assert [MIXED.size_of(number) for number in (0, 15, 16, 31, 32, 48)] == [7, 7, 9, 9, 5, 7]
+    assert [MIXED._replace(actor=actor).size_of(0) for actor in range(4)] == [5, 7, 9, 5]
+    assert SOURCE.size_of(10**9) == N
+
+
+def test_batch_ends_with_the_block_of_its_size() -> None:
+    assert [MIXED.batch_size(first, 6) for first in (0, 10, 11, 15, 16)] == [6, 6, 5, 1, 6]
+    assert SOURCE.batch_size(15, 6) == 6
+    for first in range(40):
+        assert len({MIXED.size_of(first + i) for i in range(MIXED.batch_size(first, 6))}) == 1
+
+
+def test_instance_of_a_group_follows_from_its_number_whatever_its_size() -> None:
+    for number in (3, 17, 40):
+        coordinates, starts = MIXED.instance(number)
+        assert coordinates.shape == (MIXED.size_of(number), 2)
+        assert len(set(starts)) == EPISODES
+        assert starts.max() < len(coordinates)
+        again, _ = MIXED._replace().instance(number)
+        np.testing.assert_array_equal(coordinates, again)

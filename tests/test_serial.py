@@ -56,3 +56,17 @@ def test_run_that_stores_nothing_trains_and_resumes(tmp_path: Path) -> None:
 def test_serial_run_refuses_several_actors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="plays with one actor, not 2"):
         train(tiny_config(**SERIAL, selfplay__num_actors=2), tmp_path / "run")
+
+
+def test_run_over_mixed_sizes_trains_and_resumes(tmp_path: Path) -> None:
+    mixed = {**SERIAL, "problem__mixed_sizes": "4,5", "replay__min_groups": 20, "replay__capacity_groups": 64}
+    assert train(tiny_config(**mixed), tmp_path / "run") == 0
+    config = tiny_config(**{**mixed, "run__train_steps": 12})
+    assert train(config, tmp_path / "run", resume=True) == 0
+    state = load_latest(tmp_path / "run" / "checkpoints")[0]
+    assert state["learner"]["train_steps"] == 12
+    assert state["learner"]["attempts"] == 12
+    scanned = list(scan_folder(tmp_path / "run" / "replay"))
+    assert not [file.problem for file in scanned if file.problem]
+    assert {int(size) for file in scanned if file.segment for size in file.segment.records["num_cities"]} == {4, 5}
+    assert all(file.segment.valid.all() for file in scanned if file.segment)

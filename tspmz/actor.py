@@ -62,21 +62,26 @@ class Actor:
         self._temperature_threshold = selfplay.temperature_threshold
         self._temperature_schedule = parse_schedule(selfplay.temperature_schedule)
         self._delay = selfplay.delay_seconds
+        self._device, self._compile = selfplay.device, selfplay.compile
         self._learner_row = channels.stats.row("learner")
         self._source = GroupSource(**group_settings(config, index))
         network = build_network(0, **network_settings(config)).to(selfplay.device).eval()
         self._network: Network = network
         self._flat = np.empty(num_weights(network), np.float32)
-        halves = (self._count - self._count // 2, self._count // 2) if selfplay.overlap else (self._count,)
-        self._players = [self._player(count, config) for count in halves]
+        self._search_settings = search_settings(config)
+        self._players: dict[tuple[int, ...], _Player] = {}
         self._simulations = config.search.num_simulations
-        self._threads = ThreadPoolExecutor(len(halves)) if selfplay.overlap else None
+        self._threads = ThreadPoolExecutor(2) if selfplay.overlap else None
 
-    def _player(self, count: int, config: Config) -> _Player:
-        selfplay = config.selfplay
-        search = BatchedSearch(count * selfplay.group_size, config.problem.num_cities, **search_settings(config))
-        nodes = search.num_simulations + 1
-        return _Player(count, SearchModel(self._network, nodes, selfplay.device, compiled=selfplay.compile), search)
+    def _player(self, part: int, count: int, num_cities: int) -> _Player:
+        """What plays so many groups of a size, as one of the parts that a batch is divided into; kept."""
+        key = (part, count, num_cities)
+        if key not in self._players:
+            search = BatchedSearch(count * self._source.group_size, num_cities, **self._search_settings)
+            nodes = search.num_simulations + 1
+            model = SearchModel(self._network, nodes, self._device, compiled=self._compile)
+            self._players[key] = _Player(count, model, search)
+        return self._players[key]
 
     def pull_weights(self) -> bool:
         """Take over newer weights; True once there are any."""
@@ -120,6 +125,7 @@ class Actor:
         Python runs one thread at a time, but not the one that waits for a GPU.
         """
         temperature = self.temperature
+        count, num_cities = self._source.batch_size(first, self._count), self._source.size_of(first)
 
         def play(player: _Player, first: int) -> list[Group]:
             return play_groups(
@@ -127,10 +133,11 @@ class Actor:
                 temperature=temperature, temperature_threshold=self._temperature_threshold, clock=self._clock,
             )  # fmt: skip
 
-        if self._threads is None:
-            return play(self._players[0], first)
-        firsts = [first, first + self._players[0].groups]
-        return [group for part in self._threads.map(play, self._players, firsts) for group in part]
+        if self._threads is None or count == 1:
+            return play(self._player(0, count, num_cities), first)
+        players = [self._player(0, count - count // 2, num_cities), self._player(1, count // 2, num_cities)]
+        firsts = [first, first + players[0].groups]
+        return [group for half in self._threads.map(play, players, firsts) for group in half]
 
     def _too_old(self, groups: int) -> bool:
         """Whether too many versions were published since the batch began; its groups are then played again.

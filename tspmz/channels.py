@@ -81,7 +81,7 @@ def reanalyzed_slots(config: Config) -> int:
 
 def draws_per_position(config: Config) -> float:
     """How often a group must be drawn so that each of its moves is trained on once, on average."""
-    moves = config.problem.num_cities - 1
+    moves = config.problem.mean_moves
     return moves / min(config.learner.positions or moves, moves)
 
 

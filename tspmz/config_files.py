@@ -18,6 +18,11 @@ PRESETS = Path(__file__).parent / "presets"
 _LARGEST_OF_PRESET = {"tsp20": 34, "tsp50": 1000}
 """Preset for the number of cities -> the most cities it is used for by itself; in ascending order."""
 
+_LATER_SETTINGS = {"problem.mixed_sizes"}
+"""Fixed settings that the first runs did not have."""
+
+_SIZES_OF_A_RANGE = 4
+
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -39,6 +44,31 @@ def parse_value(key: str, text: str) -> Any:
         return kind(text)
     except ValueError:
         raise ConfigError([f"{key} = {text!r}: must be {'a whole number' if kind is int else 'a number'}"]) from None
+
+
+def parse_cities(text: str) -> dict[str, Any]:
+    """The settings that a number of cities means, or a range `20..50` of them, or a list `20,30,50`.
+
+    Of a range both ends are played and what divides it into equal parts, 4 sizes in all: each size needs its share of
+    the replay window.
+
+    Raises:
+        ConfigError: text that is none of these.
+    """
+    low, dots, high = text.partition("..")
+    if not dots and "," not in text:
+        return {"problem.num_cities": parse_value("problem.num_cities", text)}
+    try:
+        ends = (int(low), int(high)) if dots else (0, 1)
+        listed = [] if dots else parse_sizes(text)
+    except ValueError:
+        ends, listed = (0, 0), ()
+    parts = _SIZES_OF_A_RANGE - 1
+    between = [ends[0] + round(i * (ends[1] - ends[0]) / parts) for i in range(parts + 1)]
+    distinct = sorted(set(between if dots else listed))
+    if ends[0] >= ends[1] or not distinct or distinct[0] < 1:
+        raise ConfigError([f"{text!r}: must be a number of cities, a range such as 20..50, or a list such as 20,35,50"])
+    return {"problem.num_cities": distinct[-1], "problem.mixed_sizes": ",".join(str(size) for size in distinct)}
 
 
 def unknown_key_message(key: str) -> str:
@@ -193,6 +223,13 @@ def differences(old: Config, new: Config) -> list[tuple[str, Any, Any, bool]]:
 
 
 def config_hash(config: Config) -> str:
-    """16 hex digits over the fixed settings: equal hashes can share weights and stored episodes."""
-    fixed = {key: value for key, field, value in walk(config) if field.metadata["fixed"]}
+    """16 hex digits over the fixed settings: equal hashes can share weights and stored episodes.
+
+    Runs from before a setting existed are what its default makes of them, and keep their hash.
+    """
+    fixed = {
+        key: value
+        for key, field, value in walk(config)
+        if field.metadata["fixed"] and not (key in _LATER_SETTINGS and value == field.default)
+    }
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]

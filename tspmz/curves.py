@@ -45,7 +45,7 @@ def read_learning_curve(run_dir: Path) -> LearningCurve | None:
         ConfigError: its settings are damaged.
         OSError: an event file cannot be read.
     """
-    num_cities = read_config(run_dir).problem.num_cities
+    mean_moves = read_config(run_dir).problem.mean_moves
     evaluated = [_points(path, _GAPS) for path in event_files(run_dir / TENSORBOARD / "evaluation")]
     logged = [_points(path, (_MINUTES, _ENV_STEPS)) for path in event_files(run_dir / TENSORBOARD / "train")]
     greedy, multi = (_joined([part[tag] for part in evaluated]) for tag in _GAPS)
@@ -57,7 +57,7 @@ def read_learning_curve(run_dir: Path) -> LearningCurve | None:
     return LearningCurve(
         steps,
         _interpolated(steps, minutes),
-        _interpolated(steps, moves) / (num_cities - 1),
+        _interpolated(steps, moves) / mean_moves,
         np.array([value for _, value in greedy]),
         np.array([value for _, value in multi]),
     )

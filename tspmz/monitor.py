@@ -92,8 +92,9 @@ class Monitor:
         def evaluator(name: str) -> float:
             return snapshot.value("evaluator", name) if evaluated else _NAN
 
+        cities = ", ".join(map(str, config.problem.sizes))
         return RunView(
-            title=f"tspmz: TSP{config.problem.num_cities}, {config.selfplay.num_actors} actors, {self._run_dir}",
+            title=f"tspmz: TSP{cities}, {config.selfplay.num_actors} actors, {self._run_dir}",
             elapsed_seconds=self._channels.control.elapsed(),
             seconds_bound=60 * config.run.minutes,
             train_steps=int(snapshot.value("learner", "train_steps")),

@@ -16,7 +16,7 @@ from tspmz.network.build import Network, build_network, load_flat_weights, num_w
 from tspmz.network.inference import SearchModel
 from tspmz.process import enter_child
 from tspmz.replay.checks import valid_groups
-from tspmz.replay.fields import Records
+from tspmz.replay.fields import Records, by_size, part
 from tspmz.replay.ring import ReadStatus
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
@@ -61,7 +61,7 @@ class Reanalyzer:
         self._count = config.selfplay.groups_in_parallel
         self._group_size = config.selfplay.group_size
         self._search_settings = search_settings(config) if config.replay.reanalyze_policy else None
-        self._searches: dict[int, BatchedSearch] = {}
+        self._searches: dict[tuple[int, int], BatchedSearch] = {}
         network = build_network(0, **network_settings(config)).to(config.selfplay.device).eval()
         self._network: Network = network
         self._flat = np.empty(num_weights(network), np.float32)
@@ -101,7 +101,8 @@ class Reanalyzer:
         records = self._read(actors, group_ids)
         self._row.add("groups_skipped", len(actors) - len(records))
         if len(records):
-            self._reanalyze(records, rng)
+            for num_cities, rows in by_size(records):
+                self._reanalyze(records[rows], num_cities, rng)
             self._row.add("groups_reanalyzed", len(records))
         self._row.add("busy_seconds", time.perf_counter() - started)
         return len(records)
@@ -123,17 +124,18 @@ class Reanalyzer:
         records = self._records[: len(slots)]
         return records[(status == ReadStatus.OK) & valid_groups(records)]
 
-    def _reanalyze(self, records: Records, rng: np.random.Generator) -> None:
-        coordinates = np.ascontiguousarray(records["coordinates"])
-        tours = records["tours"].astype(np.int64)
-        shape = (*records["rewards"].shape, tours.shape[2])
+    def _reanalyze(self, records: Records, num_cities: int, rng: np.random.Generator) -> None:
+        coordinates = np.ascontiguousarray(part(records, "coordinates", num_cities))
+        tours = part(records, "tours", num_cities).astype(np.int64)
+        last_rewards = part(records, "rewards", num_cities)[..., -1]
+        shape = (*tours.shape[:2], num_cities - 1, num_cities)
         if self._search_settings is None:
             with self._row.timed("network_seconds"):
                 root_values = values_along(self._model, coordinates, tours)
-            root_values[..., -1] = forced_value(records["rewards"][..., -1], self._edge_reward)
+            root_values[..., -1] = forced_value(last_rewards, self._edge_reward)
             visit_counts, action_weights = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
         else:
-            search = self._search(len(records))
+            search = self._search(len(records), num_cities)
             found = play(
                 self._model, search, coordinates, tours[:, :, 0], rng,
                 edge_reward=self._edge_reward, follow=tours, clock=self._clock,
@@ -155,14 +157,13 @@ class Reanalyzer:
                     )
                 )
 
-    def _search(self, groups: int) -> BatchedSearch:
+    def _search(self, groups: int, num_cities: int) -> BatchedSearch:
         """A search for so many groups at once; kept, for there are few such numbers."""
-        if groups not in self._searches:
-            num_cities = self._records["tours"].shape[2]
-            self._searches[groups] = BatchedSearch(
+        if (groups, num_cities) not in self._searches:
+            self._searches[groups, num_cities] = BatchedSearch(
                 groups * self._group_size, num_cities, **(self._search_settings or {})
             )
-        return self._searches[groups]
+        return self._searches[groups, num_cities]
 
     def run(self) -> None:
         """Reanalyze until the run stops."""

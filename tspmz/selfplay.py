@@ -156,6 +156,11 @@ def _play_forced_move(state: env.TSPState, out: Play, edge_reward: float) -> Non
     out.action_weights[:, :, -1] = legal
 
 
+SIZE_BLOCK = 16
+"""Groups of one size that follow one another where sizes are mixed: the size of a group must follow from its number
+alone, whatever plays it, and some must be of one size to be played in lock-step."""
+
+
 class GroupSource(NamedTuple):
     """What decides the instances and the noise of an actor's groups.
 
@@ -164,6 +169,7 @@ class GroupSource(NamedTuple):
         actor: the actor's number.
         distribution, num_cities, num_clusters: as for `generators.generate`.
         group_size: G.
+        mixed_sizes: the numbers of cities that are played in turn, `SIZE_BLOCK` groups of each; empty: `num_cities`.
         fixed_graph: all groups are played on `generators.fixed_graph`.
         first_city: all episodes start in city 0.
         edge_reward: as for `play`.
@@ -178,18 +184,30 @@ class GroupSource(NamedTuple):
     fixed_graph: bool = False
     first_city: bool = False
     edge_reward: float = 0.0
+    mixed_sizes: tuple[int, ...] = ()
+
+    def size_of(self, group_id: int) -> int:
+        """N of one group; actors begin with different ones."""
+        if not self.mixed_sizes:
+            return self.num_cities
+        return self.mixed_sizes[(group_id // SIZE_BLOCK + self.actor) % len(self.mixed_sizes)]
+
+    def batch_size(self, first_group_id: int, most: int) -> int:
+        """Of `most` groups from a number on, how many have the size of the first and can be played in lock-step."""
+        return min(most, SIZE_BLOCK - first_group_id % SIZE_BLOCK) if self.mixed_sizes else most
 
     def instance(self, group_id: int) -> tuple[Float32, Int64]:
         """Coordinates `[N, 2]` and starts `[G]` of one group: a pure function of seed, actor and group id."""
         rng = generator_for(self.seed, "instance", self.actor, group_id)
-        shape = (self.num_cities, self.num_clusters)
+        num_cities = self.size_of(group_id)
+        shape = (num_cities, self.num_clusters)
         if self.fixed_graph:
             coordinates = generators.fixed_graph(self.distribution, self.seed, *shape)
         else:
             coordinates = generators.generate(self.distribution, rng, 1, *shape)[0]
         if self.first_city:
             return coordinates, np.zeros(self.group_size, np.int64)
-        return coordinates, rng.permutation(self.num_cities)[: self.group_size]
+        return coordinates, rng.permutation(num_cities)[: self.group_size]
 
 
 def play_groups(
@@ -204,7 +222,7 @@ def play_groups(
     temperature_threshold: int,
     clock: StageClock | None = None,
 ) -> list[Group]:
-    """Play the groups `first_group_id .. first_group_id + count - 1` of an actor in lock-step.
+    """Play the groups `first_group_id .. first_group_id + count - 1` of an actor, all of one size, in lock-step.
 
     Given the weights, the result is a pure function of `source`, `first_group_id` and `count`.
 

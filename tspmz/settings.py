@@ -25,6 +25,7 @@ def group_settings(config: Config, actor: int) -> dict[str, Any]:
         "actor": actor,
         "distribution": problem.distribution,
         "num_cities": problem.num_cities,
+        "mixed_sizes": problem.sizes if len(problem.sizes) > 1 else (),
         "num_clusters": problem.num_clusters,
         "group_size": config.selfplay.group_size,
         "fixed_graph": problem.fixed_graph,
@@ -60,6 +61,7 @@ def replay_settings(config: Config) -> dict[str, Any]:
     )  # fmt: skip
     return {name: getattr(config.replay, name) for name in names} | {
         "batch_groups": config.learner.batch_groups,
+        "sizes": config.problem.sizes,
         "positions": config.learner.positions,
         "rerooted_episodes": _rerooted_episodes(config),
         "edge_reward": config.problem.edge_reward,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from tspmz.config import ConfigError, setting_type, settings
-from tspmz.config_files import build_config, collect_values, parse_value
+from tspmz.config_files import build_config, collect_values, parse_cities, parse_value
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,6 +26,7 @@ FLAGS = {
     "--seed": "run.seed",
     "--init-from": "learner.initial_weights",
 }
+_FLAG_NOTES = {"--cities": " A range such as 20..50, or a list such as 20,35,50, sets problem.mixed_sizes, too."}
 _METAVARS = {int: "INTEGER", float: "NUMBER", bool: "BOOLEAN", str: "TEXT"}
 
 
@@ -42,7 +43,8 @@ def setting_options(function: Function) -> Function:
     given) under the flag's name with underscores; hand all of them to `given_values`.
     """
     options = [
-        click.option(flag, metavar=_metavar(key), default=None, help=describe(key)) for flag, key in flags().items()
+        click.option(flag, metavar=_metavar(key), default=None, help=describe(key) + _FLAG_NOTES.get(flag, ""))
+        for flag, key in flags().items()
     ]
     options += [
         click.option(
@@ -91,7 +93,7 @@ def given_values(
     for flag, key in flags().items():
         text = flag_texts.get(parameter_name(flag))
         if text is not None:
-            collect(f"{flag}: ", partial(_parsed, key, text))
+            collect(f"{flag}: ", partial(parse_cities, text) if flag == "--cities" else partial(_parsed, key, text))
     for text in overrides:
         collect("", partial(collect_values, (), [text]))
     if problems:

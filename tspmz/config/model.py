@@ -39,7 +39,11 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.selfplay.group_size == 0:
-            size = min(LARGEST_DEFAULT_GROUP, self.problem.num_cities)
+            try:
+                smallest = self.problem.sizes[0]
+            except ValueError:  # `validate` will say so
+                smallest = self.problem.num_cities
+            size = min(LARGEST_DEFAULT_GROUP, smallest)
             object.__setattr__(self, "selfplay", dataclasses.replace(self.selfplay, group_size=size))
 
     @property

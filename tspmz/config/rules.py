@@ -31,7 +31,24 @@ def check_range(key: str, field: dataclasses.Field[Any], value: Any) -> list[str
 
 def check_rules(config: Config) -> list[str]:
     """A line for each broken rule that ties settings to one another."""
-    return [*_network_rules(config), *_play_rules(config), *_replay_rules(config)]
+    return [*_size_rules(config), *_network_rules(config), *_play_rules(config), *_replay_rules(config)]
+
+
+def _size_rules(config: Config) -> list[str]:
+    problem, sizes = config.problem, config.problem.sizes
+    given = f"problem.mixed_sizes = {problem.mixed_sizes}"
+    problems = []
+    if list(sizes) != sorted(set(sizes)) or sizes[0] < 3:
+        problems.append(f"{given}: must be different numbers of at least 3 in increasing order")
+    elif sizes[-1] != problem.num_cities:
+        problems.append(f"{given}: the last one must be problem.num_cities = {problem.num_cities}")
+    if len(sizes) > 1 and problem.fixed_graph:
+        problems.append(f"{given}: problem.fixed_graph = true is one graph, of one size")
+    if len(sizes) > 1 and config.network.kind != "attention":
+        problems.append(f"{given}: network.kind = {config.network.kind} is made for one size; attention takes any")
+    if len(sizes) > 1 and config.replay.position_sampling == "prioritized":
+        problems.append(f"{given}: replay.position_sampling = prioritized needs episodes of one length")
+    return problems
 
 
 def _network_rules(config: Config) -> list[str]:
@@ -66,10 +83,12 @@ def _network_rules(config: Config) -> list[str]:
 
 def _play_rules(config: Config) -> list[str]:
     problems = []
-    if config.selfplay.starts == "different" and config.selfplay.group_size > config.problem.num_cities:
+    smallest = config.problem.sizes[0]
+    if config.selfplay.starts == "different" and config.selfplay.group_size > smallest:
+        least = "problem.num_cities" if smallest == config.problem.num_cities else "the smallest of problem.mixed_sizes"
         problems.append(
-            f"selfplay.group_size = {config.selfplay.group_size}: must be at most problem.num_cities = "
-            f"{config.problem.num_cities} (each episode of a group starts at another city), or selfplay.starts = "
+            f"selfplay.group_size = {config.selfplay.group_size}: must be at most {least} = "
+            f"{smallest} (each episode of a group starts at another city), or selfplay.starts = "
             f"first_city"
         )
     if config.replay.policy_target == "advantage" and config.selfplay.group_size < 2:

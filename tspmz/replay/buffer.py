@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tspmz.replay.checks import valid_groups
-from tspmz.replay.fields import Records
+from tspmz.replay.fields import Records, by_size, part
 from tspmz.replay.positions import PositionPriorities
 from tspmz.replay.reanalyzed import NewerTargets
 from tspmz.replay.rerooting import reroot_best
 from tspmz.replay.ring import ReadStatus, Ring
-from tspmz.replay.sumtree import SMALLEST_PRIORITY, SumTree
+from tspmz.replay.sized_trees import SizedTrees
+from tspmz.replay.sumtree import SMALLEST_PRIORITY
 from tspmz.replay.targets import (
     advantage_weights,
     advantages,
@@ -82,6 +84,7 @@ class ReplayBuffer:
         reanalyze_fraction: share of drawn groups that get them.
         edge_reward: what an edge is worth before its length is taken off (`targets.shaped_rewards`).
         discount: factor per move.
+        sizes: numbers of cities that groups may have; None = as many as the ring has room for. A batch has one of them.
 
     Attributes:
         reanalyzed_share: share of the last batch's groups that got newer targets.
@@ -112,6 +115,7 @@ class ReplayBuffer:
         reanalyze_fraction: float = 0.0,
         edge_reward: float = 0.0,
         discount: float = 1.0,
+        sizes: Sequence[int] | None = None,
     ) -> None:
         if sampling not in ("prioritized", "uniform"):
             raise ValueError(f"unknown sampling {sampling!r}")
@@ -133,15 +137,15 @@ class ReplayBuffer:
         self._newer = NewerTargets(reanalyzed, ring, reanalyze_fraction) if reanalyzed is not None else None
         self._edge_reward = edge_reward
         self._discount = discount
-        self._tree = SumTree(ring.num_slots)
+        (most_moves,) = {spec.shape[1] for spec in ring.field_specs if spec.name == "rewards"}
+        self._trees = SizedTrees(ring.num_slots, sizes or (most_moves + 1,))
         self._group_ids = np.full(ring.num_slots, _EMPTY, np.int64)
         self._priorities = np.zeros(ring.num_slots, np.float64)
         self._from_search = initial_priority == "search"
         self._position_priorities = None
         if position_sampling == "prioritized":
-            (moves,) = {spec.shape[1] for spec in ring.field_specs if spec.name == "rewards"}
             exponents = (self._priority_exponent, importance_exponent)
-            self._position_priorities = PositionPriorities(ring.num_slots, moves, positions, *exponents)
+            self._position_priorities = PositionPriorities(ring.num_slots, most_moves, positions, *exponents)
         self._max_priority = 1.0
         self._seen = np.zeros(ring.num_actors, np.int64)
         self._records = ring.empty_records(batch_groups)
@@ -189,7 +193,9 @@ class ReplayBuffer:
         slots = actor * self._ring.slots_per_actor + group_ids % self._ring.slots_per_actor
         status = self._ring.read_many(slots, group_ids, self._incoming)
         readable = status == ReadStatus.OK
-        accepted = readable & valid_groups(self._incoming[: len(slots)])
+        incoming = self._incoming[: len(slots)]
+        sizes = np.array(incoming["num_cities"])
+        accepted = readable & valid_groups(incoming) & self._trees.known(sizes)
         self._counts["rejected_torn"] += int(np.count_nonzero(status == ReadStatus.TORN))
         self._counts["rejected_checksum"] += int(np.count_nonzero(status == ReadStatus.CHECKSUM))
         self._counts["missed"] += int(np.count_nonzero(status == ReadStatus.OVERWRITTEN))
@@ -197,28 +203,34 @@ class ReplayBuffer:
         self._counts["ingested"] += int(np.count_nonzero(accepted))
         self._forget(slots[~accepted])
         self._group_ids[slots[accepted]] = group_ids[accepted]
-        errors = self._first_errors(self._incoming[: len(slots)][accepted])
-        self._store(slots[accepted], errors.mean(axis=1) if self._from_search else errors[:, 0])
+        self._trees.place(slots[accepted], sizes[accepted])
+        errors = self._first_errors(incoming[accepted])
+        self._store(slots[accepted], np.nanmean(errors, axis=1) if self._from_search else errors[:, 0])
         if self._position_priorities is not None:
             self._position_priorities.set(slots[accepted], errors)
 
     def _first_errors(self, records: Records) -> Float64:
-        """Priorities `[M, T]` of the positions of new groups."""
+        """Priorities `[M, T]` of the positions of new groups; NaN where a smaller one has none."""
         shape = (len(records), records["rewards"].shape[2])
         if not self._from_search:
             return np.full(shape, self._max_priority)
-        rewards = shaped_rewards(np.ascontiguousarray(records["rewards"]), self._edge_reward)
-        targets = value_targets(rewards, records["root_values"], self._td_steps, self._discount)
-        return np.abs(records["root_values"] - targets[..., :-1]).mean(axis=1, dtype=np.float64)  # type: ignore[no-any-return]
+        errors = np.full(shape, np.nan)
+        for num_cities, rows in by_size(records):
+            root_values = part(records[rows], "root_values", num_cities)
+            played = np.ascontiguousarray(part(records[rows], "rewards", num_cities))
+            rewards = shaped_rewards(played, self._edge_reward)
+            targets = value_targets(rewards, root_values, self._td_steps, self._discount)
+            errors[rows, : num_cities - 1] = np.abs(root_values - targets[..., :-1]).mean(axis=1, dtype=np.float64)
+        return errors
 
     def _store(self, slots: Int64, priorities: Float64) -> None:
         self._priorities[slots] = priorities
-        self._tree.set(slots, (priorities + SMALLEST_PRIORITY) ** self._priority_exponent)
+        self._trees.set(slots, (priorities + SMALLEST_PRIORITY) ** self._priority_exponent)
 
     def _forget(self, slots: Int64) -> None:
         self._group_ids[slots] = _EMPTY
         self._priorities[slots] = 0.0
-        self._tree.clear(slots)
+        self._trees.clear(slots)
 
     def sample(self, rng: np.random.Generator) -> Batch:
         """Draw a batch; the caller sees to it that the window is not empty.
@@ -231,7 +243,8 @@ class ReplayBuffer:
         Raises:
             ValueError: no group in the window can be read.
         """
-        slots, probabilities = self._tree.sample(rng, self._batch_groups)
+        num_cities = self._trees.draw_size(rng)
+        slots, probabilities = self._trees.sample(rng, num_cities, self._batch_groups)
         size = self.size
         status = self._ring.read_many(slots, self._group_ids[slots], self._records)
         bad = np.flatnonzero(status != ReadStatus.OK)
@@ -240,7 +253,9 @@ class ReplayBuffer:
             self._counts["rejected_checksum"] += int(np.count_nonzero(status == ReadStatus.CHECKSUM))
             self._forget(np.unique(slots[bad]))
             size = self.size
-            slots[bad], probabilities[bad] = self._tree.sample(rng, len(bad), stratified=False)
+            if size and not self._trees.holds(num_cities):
+                return self.sample(rng)  # with another number of cities: there is no such group any more
+            slots[bad], probabilities[bad] = self._trees.sample(rng, num_cities, len(bad), stratified=False)
             replacements = self._ring.empty_records(len(bad))
             status = self._ring.read_many(slots[bad], self._group_ids[slots[bad]], replacements)
             self._records[bad] = replacements
@@ -249,13 +264,16 @@ class ReplayBuffer:
         if self._newer is not None:
             self._newer.ingest()
             self.reanalyzed_share = self._newer.substitute(self._records, slots, rng) / self._batch_groups
-        return self._batch(slots, probabilities, size, rng)
+        return self._batch(slots, probabilities, size, num_cities, rng)
 
-    def _batch(self, slots: Int64, probabilities: Float64, size: int, rng: np.random.Generator) -> Batch:
+    def _batch(
+        self, slots: Int64, probabilities: Float64, size: int, num_cities: int, rng: np.random.Generator
+    ) -> Batch:
         records = self._records
-        coordinates = np.array(records["coordinates"])
-        tours = records["tours"].astype(np.int64)
-        played = np.ascontiguousarray(records["rewards"])
+        stored = partial(part, records, num_cities=num_cities)
+        coordinates = np.array(stored("coordinates"))
+        tours = stored("tours").astype(np.int64)
+        played, root_values = np.ascontiguousarray(stored("rewards")), stored("root_values")
         policy_weights, learned = self._policy_weights(played), played
         if self._rerooted_episodes:
             tours, learned, walks = reroot_best(coordinates, tours, played, self._rerooted_episodes, rng)
@@ -271,9 +289,9 @@ class ReplayBuffer:
             coordinates=coordinates,
             tours=tours,
             rewards=np.array(rewards),
-            prior_log_probs=np.array(records["prior_log_probs"]),
-            value_targets=value_targets(rewards, records["root_values"], self._td_steps, self._discount),
-            policy_targets=policy_targets(records[self._stored_target], tours) if self._stored_target else None,
+            prior_log_probs=np.array(stored("prior_log_probs")),
+            value_targets=value_targets(rewards, root_values, self._td_steps, self._discount),
+            policy_targets=policy_targets(stored(self._stored_target), tours) if self._stored_target else None,
             policy_weights=policy_weights,
             lengths=-played.sum(axis=-1),
             importance_weights=of_groups,

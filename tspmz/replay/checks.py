@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.replay.fields import Records
+from tspmz.replay.fields import Records, by_size, part
 from tspmz.types import Bool, Float32, Float64
 
 LENGTH_TOLERANCE = 1e-4
@@ -14,8 +14,8 @@ LENGTH_TOLERANCE = 1e-4
 def valid_groups(records: Records) -> Bool:
     """Which records can be learned from.
 
-    A record is refused where a coordinate, reward, root value, prior or action weight is not finite, an action weight
-    is negative, or a tour is no permutation of the cities.
+    A record is refused where its number of cities cannot be, a coordinate, reward, root value, prior or action weight
+    is not finite, an action weight is negative, or a tour is no permutation of the cities.
 
     Args:
         records: `[M]` records of `fields.record_dtype`.
@@ -23,11 +23,18 @@ def valid_groups(records: Records) -> Bool:
     Returns:
         `[M]` bool.
     """
-    valid: Bool = np.asarray(is_permutation(records["tours"]).all(axis=-1))
+    valid = np.zeros(len(records), np.bool_)
+    for num_cities, rows in by_size(records):
+        valid[rows] = _valid_of_size(records[rows], num_cities)
+    return valid
+
+
+def _valid_of_size(records: Records, num_cities: int) -> Bool:
+    valid: Bool = np.asarray(is_permutation(part(records, "tours", num_cities)).all(axis=-1))
     for name in ("coordinates", "rewards", "root_values", "prior_log_probs"):
-        valid &= np.isfinite(records[name]).all(axis=(1, 2))
+        valid &= np.isfinite(part(records, name, num_cities)).all(axis=(1, 2))
     if "action_weights" in (records.dtype.names or ()):
-        weights = records["action_weights"]
+        weights = part(records, "action_weights", num_cities)
         valid &= (np.isfinite(weights) & (weights >= 0.0)).all(axis=(1, 2, 3))
     return valid
 
@@ -52,6 +59,19 @@ def closed_lengths(coordinates: Float32, tours: NDArray[np.integer]) -> Float64:
     stops = coordinates.astype(np.float64)[groups, tours]
     edges = stops - np.roll(stops, -1, axis=2)
     return np.sqrt((edges**2).sum(axis=-1)).sum(axis=-1)  # type: ignore[no-any-return]
+
+
+def stored_lengths(records: Records) -> Float64:
+    """Length `[M, G]` of each stored tour, computed from the coordinates.
+
+    Args:
+        records: `[M]` records that `valid_groups` has accepted.
+    """
+    lengths = np.empty(records["tours"].shape[:2], np.float64)
+    for num_cities, rows in by_size(records):
+        of_size = records[rows]
+        lengths[rows] = closed_lengths(part(of_size, "coordinates", num_cities), part(of_size, "tours", num_cities))
+    return lengths
 
 
 def rewards_add_up(coordinates: Float32, tours: NDArray[np.integer], rewards: Float32) -> Bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tspmz.types import Int64
 
 Records = NDArray[np.void]
 
@@ -78,6 +81,9 @@ REANALYZED_FIELDS = (
 """What replaces the fields of the same names in a group when it is reanalyzed, and whose they are."""
 
 
+_AXES = {field.name: field.shape for field in (*FIELDS, *REANALYZED_FIELDS)}
+
+
 def reanalyzed_fields_for(num_cities: int, group_size: int, policy_target: str) -> tuple[FieldSpec, ...]:
     """The fields of a reanalysis; `policy_target` as for `fields_for`, `advantage` where values alone are made.
 
@@ -91,7 +97,7 @@ def fields_for(num_cities: int, group_size: int, policy_target: str) -> tuple[Fi
     """The fields that a run stores.
 
     Args:
-        num_cities: cities N of an instance; there are T = N - 1 moves.
+        num_cities: cities N of an instance, of the largest one where sizes are mixed; there are T = N - 1 moves.
         group_size: episodes G of a group.
         policy_target: `visit_counts`, `gumbel` or `advantage`; the first two store their target.
 
@@ -139,6 +145,33 @@ def empty_records(specs: Sequence[FieldSpec], count: int) -> Records:
     records = np.zeros(count, record_dtype(specs))
     poison(records, specs)
     return records
+
+
+def part(records: Records, name: str, num_cities: int) -> NDArray[Any]:
+    """View of what groups on `num_cities` cities fill of a field; where a slot has room for more, the rest is poison.
+
+    Args:
+        records: `[M]` records, or one `[]`.
+        name: of the field.
+        num_cities: N of these groups, at most that of the records.
+    """
+    field: NDArray[Any] = records[name]
+    return field[_filled(name, num_cities)]
+
+
+@functools.cache
+def _filled(name: str, num_cities: int) -> tuple[Any, ...]:
+    of_letter = {"N": slice(num_cities), "T": slice(num_cities - 1)}
+    return (..., *(of_letter.get(letter, slice(None)) for letter in _AXES[name]))
+
+
+def by_size(records: Records) -> Iterator[tuple[int, Int64 | slice]]:
+    """Numbers of cities that occur in `records [M]`, and the rows with each; what cannot be a number is left out."""
+    sizes = records["num_cities"]
+    for size in np.unique(sizes):
+        if 2 <= size <= records["tours"].shape[-1]:
+            rows = np.flatnonzero(sizes == size)
+            yield int(size), slice(None) if len(rows) == len(records) else rows
 
 
 def poison(records: Records, specs: Sequence[FieldSpec]) -> None:

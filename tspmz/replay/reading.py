@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from tspmz.replay.checks import rewards_add_up, valid_groups
-from tspmz.replay.fields import FieldSpec, Records, fields_for, record_dtype
+from tspmz.replay.fields import FieldSpec, Records, by_size, fields_for, part, record_dtype
 from tspmz.replay.segments import (
     CHUNK_BYTES,
     MAGIC,
@@ -215,6 +215,11 @@ def _check_content(header: SegmentHeader, records: Records, specs: Sequence[Fiel
 
 def _usable_groups(records: Records) -> Bool:
     valid = valid_groups(records)
-    whole = records[valid]
-    valid[valid] = rewards_add_up(whole["coordinates"], whole["tours"], whole["rewards"])
+    for num_cities, rows in by_size(records):
+        of_size, usable = records[rows], valid[rows]
+        whole = of_size[usable]
+        usable[usable] = rewards_add_up(
+            part(whole, "coordinates", num_cities), part(whole, "tours", num_cities), part(whole, "rewards", num_cities)
+        )
+        valid[rows] = usable
     return valid

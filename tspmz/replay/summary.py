@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.replay.checks import closed_lengths
+from tspmz.replay.checks import stored_lengths
 from tspmz.replay.fields import Records
 from tspmz.replay.files import FileSystem, atomic_write
 from tspmz.replay.loading import QUARANTINE_NAME, REASONS_NAME
@@ -91,11 +91,14 @@ class Summary(NamedTuple):
 
 
 class _File(NamedTuple):
-    """What the summary keeps of a whole segment: `lengths [M, G]` of the groups that can be learned from."""
+    """What the summary keeps of a whole segment: `lengths [M, G]` of the groups that can be learned from, and of all
+    groups the versions and the numbers of cities.
+    """
 
     scanned: Scanned
     lengths: Float64
     versions: NDArray[np.int64]
+    cities: NDArray[np.int64]
 
 
 def summarize(directory: Path, scanned: Iterable[Scanned], files: FileSystem | None = None) -> Summary:
@@ -107,11 +110,14 @@ def summarize(directory: Path, scanned: Iterable[Scanned], files: FileSystem | N
             problems.append((file.name, file.problem))
         if file.segment is not None and file.info is not None:
             usable = file.segment.records[file.segment.valid]
-            lengths = closed_lengths(usable["coordinates"], usable["tours"])
+            lengths = stored_lengths(usable)
             versions = np.array(file.segment.records["weights_version"])
+            cities = np.array(file.segment.records["num_cities"])
             # the records themselves would be the whole replay in memory
-            whole.append(_File(file._replace(segment=file.segment._replace(records=usable[:0])), lengths, versions))
+            emptied = file._replace(segment=file.segment._replace(records=usable[:0]))
+            whole.append(_File(emptied, lengths, versions, cities))
     headers = [file.scanned.segment.header for file in whole if file.scanned.segment is not None]
+    moves = [header.group_size * (file.cities - 1) for header, file in zip(headers, whole, strict=True)]
     lengths = np.concatenate([file.lengths.ravel() for file in whole] or [np.empty(0)])
     best = np.concatenate([file.lengths.min(axis=1) for file in whole if file.lengths.size] or [np.empty(0)])
     versions = np.concatenate([file.versions for file in whole] or [np.empty(0, np.int64)])
@@ -120,14 +126,14 @@ def summarize(directory: Path, scanned: Iterable[Scanned], files: FileSystem | N
     return Summary(
         run_ids=sorted({header.run_id for header in headers}),
         schema_versions=sorted({file.scanned.segment.schema_version for file in whole if file.scanned.segment}),
-        cities=sorted({header.num_cities for header in headers}),
+        cities=sorted({int(size) for file in whole for size in file.cities}),
         group_sizes=sorted({header.group_size for header in headers}),
         policy_targets=sorted({header.policy_target for header in headers}),
         segments=len(whole),
         unlisted=sum(not file.scanned.listed for file in whole),
         groups=sum(header.num_groups for header in headers),
         episodes=sum(header.num_groups * header.group_size for header in headers),
-        env_steps=sum(header.num_groups * header.group_size * (header.num_cities - 1) for header in headers),
+        env_steps=sum(int(of_groups.sum()) for of_groups in moves),
         bytes=sum(file.scanned.info.size for file in whole if file.scanned.info),
         tour_length_min=float(lengths.min()) if lengths.size else None,
         tour_length_mean=float(lengths.mean()) if lengths.size else None,
@@ -182,7 +188,8 @@ def export_npz(
     """Write the groups that `verify.scan_folder` found whole into one `.npz` file: each field as one array.
 
     Actor by actor, by increasing `group_id`; first axis M = groups. Beside the fields of the segments there is
-    `tour_lengths [M, G]` float64. Nothing in the file needs unpickling.
+    `tour_lengths [M, G]` float64. Where sizes are mixed, a group fills the first `num_cities` places of
+    an axis. Nothing in the file needs unpickling.
 
     Args:
         path: the file; its name must not be taken.
@@ -218,6 +225,6 @@ def export_npz(
         raise ValueError("no whole groups to export")
     groups = np.concatenate(chosen)
     arrays = {name: np.ascontiguousarray(groups[name]) for name in groups.dtype.names or ()}
-    arrays["tour_lengths"] = closed_lengths(arrays["coordinates"], arrays["tours"])
+    arrays["tour_lengths"] = stored_lengths(groups)
     atomic_write(files or FileSystem(), path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
     return Export(len(groups), left_out, path.stat().st_size, problems)
