@@ -15,7 +15,7 @@ from tspmz.solving import Progress, solve
 from tspmz.tsp import tsplib
 from tspmz.tsp.instances import InstanceError, load_instances
 from tspmz.tsp.reference import solve_exact
-from tspmz.tsp.tours import tour_length
+from tspmz.tsp.tours import farthest_insertion, tour_length
 
 N = 7
 
@@ -67,6 +67,15 @@ def test_true_rules_find_the_best_tour_of_few_cities(agent: Agent, points: np.nd
     found = solve(points, agent, decode="search", simulations=200, dynamics="true")
     assert found.length == pytest.approx(solve_exact(points[None])[1][0], rel=1e-5)
     assert found.length == pytest.approx(tour_length(points, found.tour), rel=1e-5)
+
+
+def test_rule_that_values_new_nodes_is_that_of_the_caller(agent: Agent, points: np.ndarray) -> None:
+    how = {"decode": "search", "simulations": 1, "dynamics": "true"}
+    found = solve(points, agent, **how, leaf_values="farthest_insertion")  # type: ignore[arg-type]
+    assert found.length <= tour_length(points, farthest_insertion(points[None])[0]) * 1.01
+    assert found.length == pytest.approx(tour_length(points, found.tour), rel=1e-5)
+    with pytest.raises(ValueError, match="leaf_values = 'guess': must be one of"):
+        solve(points, agent, **how, leaf_values="guess")  # type: ignore[arg-type]
 
 
 def test_chunks_of_starts_give_the_tours_of_all_at_once(

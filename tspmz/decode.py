@@ -43,7 +43,7 @@ class Decoding(NamedTuple):
         dynamics: what `search` plans with: `learned`, where the tour is the one that its moves make, or `true`, the
             rules themselves, where the best tour found counts (`planning.plan`).
         prior: of the search with the true rules: `network` or `uniform`.
-        leaf_values: what a new node of that search is worth: `network`, `nearest_neighbor` or `zero`; None = the
+        leaf_values: what a new node of that search is worth: one of `tsp.dynamics.LEAF_VALUES`; None = the
             network's value where it is the prior, else `nearest_neighbor`.
         backup: of `search`, `mean` or `max`; None = as trained, or what suits a uniform prior.
     """

@@ -214,7 +214,7 @@ def evaluate(
         seed: of the draws of `sample`.
         dynamics: what `search` plans with: `learned`, or `true` for the rules themselves (the best tour found counts).
         prior: of the search with the true rules: `network` or `uniform`.
-        leaf_values: what a new node is worth there: `network`, `nearest_neighbor` or `zero`; None = the network's value
+        leaf_values: what a new node is worth there: one of `tsp.dynamics.LEAF_VALUES`; None = the network's value
             where it is the prior, else `nearest_neighbor`.
         backup: `mean` or `max`; None = as trained, or `max` for uniform priors.
         reference: `lkh`, `exact` (at most 12 cities), `published` (TSPLIB's optima), `none`, or a file with lengths.

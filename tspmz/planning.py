@@ -79,7 +79,7 @@ def plan(
         coordinates: `[I, N, 2]` float32 in the unit square.
         starts: `[I, G]` int64.
         network: gives the priors, in evaluation mode, on `device`; None = uniform priors (see `UNGUIDED`).
-        leaf_values: "network", "nearest_neighbor" or "zero", see `TrueDynamics`.
+        leaf_values: one of `tsp.dynamics.LEAF_VALUES`, see `TrueDynamics`.
         edge_reward: what an edge is worth before its length is taken off, in the scale of the network's values.
         device: where the network runs.
 

@@ -76,6 +76,7 @@ def solve(
     decode: str = "greedy",
     simulations: int | None = None,
     dynamics: str = "learned",
+    leaf_values: str | None = None,
     polish: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -98,6 +99,7 @@ def solve(
         simulations: per move of the first searches; None = as trained.
         dynamics: what `search` plans with: `learned`, or `true`: the rules of tours in the plane, where every tour
             that a search comes across counts.
+        leaf_values: what a new node is worth there, as for `evaluate`.
         polish: 2-opt and Or-opt on the best tour; no longer the agent's work alone.
         seed: of what `sample` draws.
         device: `auto`, `cpu` or `cuda`, for a source that is no agent.
@@ -120,7 +122,8 @@ def solve(
     started = time.monotonic()
     attempt = _Attempt(agent, one, started)
     limit = np.inf if seconds is None else started + seconds
-    search = Decoding("search", agent.simulations(Decoding("search", simulations)), None, dynamics=dynamics)
+    count = agent.simulations(Decoding("search", simulations))
+    search = Decoding("search", count, None, dynamics=dynamics, leaf_values=leaf_values)
     for step in _rounds(decode, search, seed, endless=seconds is not None):
         for progress in attempt.run(step):
             if on_progress is not None:

@@ -93,6 +93,7 @@ def test_without_an_agent_it_is_the_one_that_comes_along(capsys: pytest.CaptureF
         (["run", "corners.tsp", "--plot", "a.gif"], "--plot a.gif: must end in .png or .svg"),
         (["run", "corners.tsp", "--out", "no/a.tour"], "the folder no does not exist"),
         (["run", "corners.tsp", "--dynamics", "true"], "--dynamics true needs --decode search"),
+        (["run", "corners.tsp", "--leaf-values", "zero"], "--leaf-values needs --decode search --dynamics true"),
         (["run", "corners.tsp", "--simulations", "9"], "--simulations needs --decode search"),
         (["run", "corners.tsp", "--seconds", "9", "--decode", "greedy"], "--seconds needs --decode sample or search"),
         (["run", "uniform:5:2:1"], "holds 2 instances, want one"),

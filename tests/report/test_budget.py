@@ -32,7 +32,10 @@ def test_more_starts_are_never_worse_and_the_last_is_the_best_of_all(tmp_path: P
     for fewer, more in itertools.pairwise(starts):
         assert (more.lengths <= fewer.lengths + 1e-9).all()
     searches = [point for point in points if point.family == budget.SEARCH]
-    assert [point.label for point in searches] == ["4", "8", "16", "32", "64", "128"]
+    guided = [point for point in points if point.family == budget.TRUE_SEARCH]
+    for family in (searches, guided):
+        assert [point.label for point in family] == ["4", "8", "16", "32", "64", "128"]
+    assert guided[-1].lengths.mean() <= starts[0].lengths.mean()
     assert all(point.lengths.shape == (6,) and point.seconds > 0 for point in points)
 
 
@@ -47,7 +50,7 @@ def test_without_a_network_only_the_search_grows() -> None:
 def test_family_ends_after_a_point_that_took_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "_POINT_SECONDS", 0.0)
     points = budget.spend_more(load_agent(tiny_run(tmp_path), "cpu"), load_instance_sets(["uniform:6:1:1"]), Decoding())
-    assert [point.label for point in points] == ["1", "4"]
+    assert [point.label for point in points] == ["1", "4", "4"]
 
 
 def test_lengths_are_in_the_unit_of_the_file(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_tables_hold_the_result_the_budgets_and_every_instance(tmp_path: Path) -
     assert [row[0] for row in result] == [
         "nearest neighbor", "farthest insertion", "tspmz, the greedy policy, 6 starts", "the exact optimum",
     ]  # fmt: skip
-    assert len(rows(page, "The points of the plot, on all instances.")) == 5 + 6
+    assert len(rows(page, "The points of the plot, on all instances.")) == 5 + 6 + 6
     instances = rows(page, "Every instance, the largest gap first.")
     gaps = [float(row[4].removesuffix(" %")) for row in instances]
     assert len(gaps) == 12

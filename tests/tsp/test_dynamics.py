@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,35 @@ def left_by_nearest(points: np.ndarray, first: int, path: list[int]) -> float:
     return length + float(np.linalg.norm(exact[here] - exact[first]))
 
 
-def test_rewards_values_and_legal_actions_are_those_of_the_environment() -> None:
+def left_by_insertion(points: Any, first: int, path: list[int]) -> float:
+    """Length of completing `path` by inserting the farthest city where it costs least, in plain Python."""
+    exact = points.astype(np.float64)
+
+    def apart(a: int, b: int) -> float:
+        return float(np.linalg.norm(exact[a] - exact[b]))
+
+    left, way = set(range(len(points))) - set(path), [path[-1], first]
+    if not left:
+        return 0.0
+    while left:
+        city = max(left, key=lambda c: min(apart(c, on) for on in way))
+        costs = [apart(a, city) + apart(city, b) - apart(a, b) for a, b in itertools.pairwise(way)]
+        way.insert(1 + int(np.argmin(costs)), city)
+        left.remove(city)
+    return sum(apart(a, b) for a, b in itertools.pairwise(way))
+
+
+RULES = {"nearest_neighbor": left_by_nearest, "farthest_insertion": left_by_insertion}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rewards_values_and_legal_actions_are_those_of_the_environment(rule: str) -> None:
     points = uniform_instances(np.random.default_rng(0), 2, 6)
     starts = np.array([[0, 3], [5, 1]])
     state = env.reset(points, starts)
     second = np.array([[2, 4], [1, 0]])
     state, _ = env.step(state, second)
-    model = Watched(None, 61, "nearest_neighbor")
+    model = Watched(None, 61, rule)
     model.encode(points)
     model.initial(*(env.reset(points, starts)[i] for i in (1, 2)), env.legal_actions(env.reset(points, starts)))
     root = model.initial(state.first, state.current, env.legal_actions(state))
@@ -89,7 +112,30 @@ def test_rewards_values_and_legal_actions_are_those_of_the_environment() -> None
         assert reward == step.rewards[0, 0]
         np.testing.assert_array_equal(legal, env.legal_actions(at)[0, 0])
         whole = [starts[i, g], second[i, g], *path]
-        assert value == pytest.approx(-left_by_nearest(points[i], starts[i, g], whole), abs=1e-6)
+        assert value == pytest.approx(-RULES[rule](points[i], starts[i, g], whole), abs=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("size", [1, 2, 5, 8])
+def test_rule_completes_a_tour_that_is_as_long_as_its_value_says(rule: str, size: int) -> None:
+    points = uniform_instances(np.random.default_rng(8), 20, 9)
+    order = np.random.default_rng(9).permuted(np.tile(np.arange(9), (20, 1)), axis=1)
+    model = TrueDynamics(None, 2, rule)
+    model.encode(points)
+    for moves in range(size):
+        legal = np.ones((20, 1, 9), np.bool_)
+        np.put_along_axis(legal[:, 0], order[:, : moves + 1], False, axis=1)
+        root = model.initial(order[:, :1], order[:, moves : moves + 1], legal)
+    found = model.found(order[:, None])
+    stops = np.take_along_axis(points.astype(np.float64), order[:, :size, None], axis=1)
+    walked = np.linalg.norm(np.diff(stops, axis=1), axis=-1).sum(axis=1)
+    expected = [RULES[rule](points[i], int(order[i, 0]), order[i, :size].tolist()) for i in range(20)]
+    np.testing.assert_allclose(root.values, -np.array(expected), atol=1e-6)
+    assert is_permutation(found.tours).all()
+    assert (found.lengths[:, 0] <= walked + expected + 1e-9).all()
+    if size == 1:  # nothing else was found yet
+        shorter = np.minimum(expected, found.played_lengths[:, 0])
+        np.testing.assert_allclose(found.lengths[:, 0], shorter, rtol=1e-9)
 
 
 def test_values_on_a_rectangle_by_hand() -> None:
@@ -111,7 +157,7 @@ def test_values_on_a_rectangle_by_hand() -> None:
 
 @pytest.mark.parametrize("algorithm", ["puct", "gumbel"])
 @pytest.mark.parametrize("backup", ["mean", "max"])
-@pytest.mark.parametrize("leaf_values", ["nearest_neighbor", "zero"])
+@pytest.mark.parametrize("leaf_values", ["nearest_neighbor", "farthest_insertion", "zero"])
 def test_the_optimum_of_small_instances_is_found(algorithm: str, backup: str, leaf_values: str) -> None:
     points = uniform_instances(np.random.default_rng(1), 6, 6)
     starts = np.tile([0, 2], (6, 1))
@@ -255,7 +301,7 @@ class Hasty(TrueDynamics):
 
 
 @pytest.mark.parametrize("stacked", [0, 2])
-@pytest.mark.parametrize("leaf_values", ["nearest_neighbor", "zero"])
+@pytest.mark.parametrize("leaf_values", ["nearest_neighbor", "farthest_insertion", "zero"])
 @pytest.mark.parametrize(
     "chosen",
     [{"algorithm": "gumbel", "max_considered_actions": 3, "backup": "mean"}, {"algorithm": "puct"}],

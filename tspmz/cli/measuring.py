@@ -30,6 +30,12 @@ class Starts(click.ParamType):
         return int(value)
 
 
+leaf_values_option = click.option(
+    "--leaf-values", type=click.Choice(["network", "nearest_neighbor", "farthest_insertion", "zero"]),
+    help="What a new tree node is worth with --dynamics true: the network's value, what a rule makes of the rest of "
+    "the tour, or 0 [default: network; nearest_neighbor with --prior uniform].",
+)  # fmt: skip
+
 _OPTIONS = (
     click.option(
         "--instances", multiple=True, required=True, metavar="SPEC",
@@ -52,11 +58,7 @@ _OPTIONS = (
         "--prior", type=click.Choice(["network", "uniform"]), default="network", show_default=True,
         help="Of --dynamics true; with uniform priors no AGENT is asked.",
     ),
-    click.option(
-        "--leaf-values", type=click.Choice(["network", "nearest_neighbor", "zero"]),
-        help="What a new tree node is worth with --dynamics true: the network's value, the nearest-neighbor "
-        "completion, or 0 [default: network; nearest_neighbor with --prior uniform].",
-    ),
+    leaf_values_option,
     click.option(
         "--backup", type=click.Choice(["mean", "max"]),
         help="What a tree node is worth, see search.backup [default: that of the run; max with --prior uniform].",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tspmz.cli.command import INTERRUPTED, run_command
-from tspmz.cli.measuring import agent_and_files, check_folders
+from tspmz.cli.measuring import agent_and_files, check_folders, leaf_values_option
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
@@ -47,12 +47,14 @@ PICTURES = (".png", ".svg")
     "--dynamics", type=click.Choice(["learned", "true"]), default="learned", show_default=True,
     help="What --decode search plans with: the learned model, or the rules, where every tour come across counts.",
 )  # fmt: skip
+@leaf_values_option
 @click.option("--polish", is_flag=True, help="2-opt and Or-opt on the best tour: no longer the network's work alone.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what --decode sample draws.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def solve(
     words: tuple[str, ...], out: Path | None, plot: Path | None, curve: Path | None, seconds: float | None,
-    decode: str | None, simulations: int | None, dynamics: str, polish: bool, seed: int, device: str,
+    decode: str | None, simulations: int | None, dynamics: str, leaf_values: str | None, polish: bool, seed: int,
+    device: str,
 ) -> int:  # fmt: skip
     """Find a short tour of the instance in FILE (.tsp, or .npy with coordinates [N, 2]) with AGENT.
 
@@ -62,7 +64,9 @@ def solve(
     """
     source, file = _agent_and_file(words)
     decode = decode or ("greedy" if seconds is None else "sample")
-    _check(source, {"--out": out, "--plot": plot, "--curve": curve}, decode, simulations, dynamics, seconds)
+    _check(
+        source, {"--out": out, "--plot": plot, "--curve": curve}, decode, simulations, dynamics, leaf_values, seconds
+    )
     from tspmz.agent import get_agent
     from tspmz.solving import solve as find
     from tspmz.tsp.instances import InstanceError, load_instances
@@ -77,8 +81,8 @@ def solve(
     reference = _published(instance)
     with _stop_on_interrupt() as stopped, _live_view(instance, reference, seconds) as show:
         solution = find(
-            instance, agent, seconds=seconds, decode=decode, simulations=simulations, dynamics=dynamics, polish=polish,
-            seed=seed, on_progress=show, should_stop=stopped,
+            instance, agent, seconds=seconds, decode=decode, simulations=simulations, dynamics=dynamics,
+            leaf_values=leaf_values, polish=polish, seed=seed, on_progress=show, should_stop=stopped,
         )  # fmt: skip
         interrupted = stopped()
     _print_solution(agent.source, instance, solution, reference)
@@ -96,7 +100,7 @@ def _agent_and_file(words: Sequence[str]) -> tuple[Path | None, str]:
 
 def _check(
     source: Path | None, files: dict[str, Path | None], decode: str, simulations: int | None, dynamics: str,
-    seconds: float | None,
+    leaf_values: str | None, seconds: float | None,
 ) -> None:
     if source is not None:
         find_agent(source)
@@ -108,6 +112,8 @@ def _check(
         raise UsageError(f"--simulations needs --decode search: {decode} runs none")
     if dynamics != "learned" and decode != "search":
         raise UsageError(f"--dynamics true needs --decode search: {decode} plans nothing")
+    if leaf_values and dynamics != "true":
+        raise UsageError("--leaf-values needs --decode search --dynamics true")
     if seconds is not None and decode == "greedy":
         raise UsageError("--seconds needs --decode sample or search: the greedy tours are few and soon done")
 

@@ -15,6 +15,7 @@ from tspmz.types import Float64
 
 STARTS = "policy: more starts, then 8 symmetries"
 SEARCH = "search: more simulations, one start"
+TRUE_SEARCH = "search with the true rules, insertion values: more simulations, one start"
 UNGUIDED_SEARCH = "search with the true rules and no network: more simulations, one start"
 
 _SIMULATIONS = (4, 8, 16, 32, 64, 128)
@@ -27,7 +28,7 @@ class BudgetPoint(NamedTuple):
     """One way to decode, and what it gave.
 
     Attributes:
-        family: `STARTS` or `SEARCH`; `UNGUIDED_SEARCH` where there is no network.
+        family: `STARTS`, `SEARCH` or `TRUE_SEARCH`; `UNGUIDED_SEARCH` where there is no network.
         label: a few characters for the plot.
         name: for a table.
         lengths: `[I]` float64, in the unit of the instances.
@@ -61,7 +62,7 @@ def spend_more(agent: Agent, sets: Sequence[InstanceSet], decoding: Decoding) ->
     """
     largest = max(one.coordinates.shape[1] for one in sets)
     families = (
-        ((STARTS, _more_starts(largest)), (SEARCH, _more_simulations()))
+        ((STARTS, _more_starts(largest)), (SEARCH, _more_simulations()), (TRUE_SEARCH, _more_with_true_rules()))
         if decoding.prior == "network"
         else ((UNGUIDED_SEARCH, _more_unguided(decoding)),)
     )
@@ -91,6 +92,12 @@ def _more_starts(num_cities: int) -> Iterator[tuple[str, str, Decoding]]:
 def _more_simulations() -> Iterator[tuple[str, str, Decoding]]:
     for count in _SIMULATIONS:
         yield str(count), f"search, {count} simulations", Decoding("search", simulations=count)
+
+
+def _more_with_true_rules() -> Iterator[tuple[str, str, Decoding]]:
+    for count in _SIMULATIONS:
+        how = Decoding("search", count, dynamics="true", leaf_values="farthest_insertion")
+        yield str(count), f"search with the true rules, insertion values, {count} simulations", how
 
 
 def _more_unguided(decoding: Decoding) -> Iterator[tuple[str, str, Decoding]]:

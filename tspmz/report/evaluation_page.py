@@ -233,7 +233,8 @@ def _budget(agent: Agent, sets: Sequence[InstanceSet], result: EvaluationResult)
     families = list(dict.fromkeys(point.family for point in points))
     ways, numbers = "a deeper search of each move", "simulations per move"
     if STARTS in families:
-        ways, numbers = f"more tours from the policy, or {ways}", f"starts (blue) and {numbers} (orange)"
+        ways = f"more tours from the policy, or {ways}"
+        numbers = f"starts (blue) and {numbers} (orange; green with the true rules)"
     note = f"What more time buys on {which}: {ways}. Compare at equal time, from left to right."
     caption = f"Gap against seconds per instance, both logarithmic, with 95 % intervals. Numbers are {numbers}."
     curves = [_budget_curve(family, points, references, mixed) for family in families]

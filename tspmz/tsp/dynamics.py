@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numba import njit
 
+from tspmz.tsp.completion import finish_insertion, finish_nearest
 from tspmz.tsp.env import move_length
-from tspmz.tsp.tours import edge_length, neighbor_lists, tour_lengths
+from tspmz.tsp.tours import distance_matrices, neighbor_lists, tour_lengths
 from tspmz.types import Bool, Float32, Float64, Int64, PolicyFn, RecurrentOutput, RootOutput
 
-LEAF_VALUES = ("network", "nearest_neighbor", "zero")
+LEAF_VALUES = ("network", "nearest_neighbor", "farthest_insertion", "zero")
+
+_NO_RULE, _NEAREST, _INSERTION = 0, 1, 2
+_RULES = {"nearest_neighbor": _NEAREST, "farthest_insertion": _INSERTION}
 
 _MARKS = 200
 _BYTES_PER_NODE = 4 + 4 + 8
@@ -36,8 +40,9 @@ class Prior(Protocol):
 class FoundTours(NamedTuple):
     """The best tours that searches came across, and when.
 
-    A simulation finds a tour when it reaches the end of an episode, or with `nearest_neighbor` leaf values any state,
-    from where that rule completes the tour. The tour that was played in the end counts too.
+    A simulation finds a tour when it reaches the end of an episode, or where a rule states the leaf values
+    (`nearest_neighbor`, `farthest_insertion`) any state, from where that rule completes the tour. The tour that was
+    played in the end counts too.
 
     Attributes:
         tours: `[I, G, N]` int64, the best found.
@@ -77,27 +82,11 @@ def _follow(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _finish_nearest(points, neighbors, first, current, seen, size, tour):  # type: ignore[no-untyped-def]
-    """Length from `current` home over the unseen cities, each time to the nearest; they fill `tour` from `size` on."""
-    length = 0.0
-    for t in range(size, len(seen)):
-        place = 0
-        while seen[neighbors[current, place]]:
-            place += 1
-        city = neighbors[current, place]
-        length += edge_length(points, current, city)
-        seen[city] = True
-        tour[t] = city
-        current = city
-    return length + edge_length(points, current, first)
-
-
-@njit(cache=True)
 def _evaluate(  # type: ignore[no-untyped-def]
-    coordinates, neighbors, edge_reward, first, current, visited, lengths, origins, node, played, complete, values,
-    best_lengths, best_tours,
+    coordinates, neighbors, distances, edge_reward, first, current, visited, lengths, origins, node, played, rule,
+    values, best_lengths, best_tours,
 ):
-    """Note the tours found at `node`: finished ones, with `complete` all, whose `values` are filled then."""
+    """Note the tours found at `node`: finished ones, with a rule all, whose `values` are filled then."""
     num_trees, num_cities = best_tours.shape
     episodes = num_trees // len(coordinates)
     seen = np.empty(num_cities, np.bool_)
@@ -107,13 +96,15 @@ def _evaluate(  # type: ignore[no-untyped-def]
         for city in range(num_cities):
             seen[city] = visited[node, b, city]
             size += seen[city]
-        if size < num_cities and not complete:
+        if size < num_cities and rule == _NO_RULE:
             continue
         i = b // episodes
         rest = 0.0
-        if size < num_cities:
-            rest = _finish_nearest(coordinates[i], neighbors[i], first[b], current[node, b], seen, size, tour)
-        if complete:
+        if size < num_cities and rule == _NEAREST:
+            rest = finish_nearest(coordinates[i], neighbors[i], first[b], current[node, b], seen, size, tour)
+        elif size < num_cities:
+            rest = finish_insertion(distances[i], first[b], current[node, b], seen, size, tour)
+        if rule != _NO_RULE:
             values[b] = edge_reward * (num_cities - size + (size < num_cities)) - rest
         if lengths[node, b] + rest < best_lengths[b]:
             best_lengths[b] = lengths[node, b] + rest
@@ -148,9 +139,10 @@ class TrueDynamics:
     Args:
         prior: gives the policy of true states; None = uniform.
         num_nodes: nodes of a tree, simulations + 1.
-        leaf_values: what a new node is worth: "network", the prior's value; "nearest_neighbor", the return
-            that is left when the tour is completed by always going to the nearest city; or "zero". With the latter
-            two the prior is asked about a node only when the search comes by it a second time.
+        leaf_values: what a new node is worth: "network", the prior's value; "nearest_neighbor" or
+            "farthest_insertion", the return that is left when that rule completes the tour (`tsp/completion.py`); or
+            "zero". Only with "network" is the prior asked about every new node, else about those that the search comes
+            by a second time.
         edge_reward: what an edge is worth before its length is taken off, in the scale of the prior's values.
 
     Raises:
@@ -166,19 +158,21 @@ class TrueDynamics:
         self,
         prior: Prior | None,
         num_nodes: int,
-        leaf_values: Literal["network", "nearest_neighbor", "zero"] | str,
+        leaf_values: str,
         edge_reward: float = 0.0,
     ) -> None:
         if leaf_values not in LEAF_VALUES:
             raise ValueError(f"leaf_values = {leaf_values!r}: must be one of {', '.join(LEAF_VALUES)}")
         if leaf_values == "network" and prior is None:
-            raise ValueError("leaf_values = 'network': needs a network; without one take nearest_neighbor or zero")
+            raise ValueError("leaf_values = 'network': needs a network; without one take another")
         self._prior = prior
         self._num_nodes = num_nodes
-        self._leaf_values = leaf_values
+        self._network_values = leaf_values == "network"
+        self._rule = _RULES.get(leaf_values, _NO_RULE)
         self._edge_reward = float(edge_reward)
         self._coordinates = np.zeros((0, 0, 2), np.float32)
         self._neighbors = np.zeros((0, 0, 0), np.int32)
+        self._distances = np.zeros((0, 0, 0), np.float64)
         self._shape = (0, 0)
         self._marks = np.zeros(0, np.int64)
 
@@ -191,8 +185,10 @@ class TrueDynamics:
         """Take in the instances `[I, N, 2]` that the next episodes are about."""
         self._coordinates = np.ascontiguousarray(coordinates, np.float32)
         self._shape = (0, 0)
-        if self._leaf_values == "nearest_neighbor":
+        if self._rule == _NEAREST:
             self._neighbors = neighbor_lists(self._coordinates)
+        elif self._rule == _INSERTION:
+            self._distances = distance_matrices(self._coordinates)
         if self._prior is not None:
             self._prior.encode(self._coordinates)
 
@@ -225,7 +221,7 @@ class TrueDynamics:
             self._origins, parents, actions, node, rewards, legal,
         )  # fmt: skip
         policy_logits: Float32 | PolicyFn
-        if self._prior is None or self._leaf_values == "network":
+        if self._prior is None or self._network_values:
             policy_logits, values = self._predict(self._every_row, np.full(len(parents), node))
         else:
             policy_logits, values = self._policies, np.zeros(len(parents), np.float32)
@@ -290,14 +286,14 @@ class TrueDynamics:
             self._first[rows], current.astype(np.int64).reshape(rows.shape), unvisited.reshape(*rows.shape, -1),
             None if past is None else past[rows],
         )  # fmt: skip
-        return policy_logits, values if self._leaf_values == "network" else np.zeros(len(trees), np.float32)
+        return policy_logits, values if self._network_values else np.zeros(len(trees), np.float32)
 
     def _note(self, node: int, values: Float32) -> None:
-        """Note the tours found at `node`; where the nearest-neighbor rule states the `values [B]`, they are written."""
+        """Note the tours found at `node`; where a rule states the `values [B]`, they are written."""
         _evaluate(
-            self._coordinates, self._neighbors, self._edge_reward, self._first, self._current, self._visited,
-            self._lengths, self._origins, node, self._played, self._leaf_values == "nearest_neighbor", values,
-            self._best_lengths, self._best_tours,
+            self._coordinates, self._neighbors, self._distances, self._edge_reward, self._first, self._current,
+            self._visited, self._lengths, self._origins, node, self._played, self._rule, values, self._best_lengths,
+            self._best_tours,
         )  # fmt: skip
 
     def _past_cities(self, nodes: Int64, count: int) -> Int64 | None:

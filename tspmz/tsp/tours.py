@@ -81,6 +81,18 @@ def neighbor_lists(coordinates):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def distance_matrices(coordinates):  # type: ignore[no-untyped-def]
+    """Distances between the cities of each of the instances `[I, N, 2]`, `[I, N, N]` float64."""
+    num_instances, num_cities, _ = coordinates.shape
+    distances = np.empty((num_instances, num_cities, num_cities), np.float64)
+    for i in range(num_instances):
+        for city in range(num_cities):
+            for other in range(num_cities):
+                distances[i, city, other] = edge_length(coordinates[i], city, other)
+    return distances
+
+
+@njit(cache=True)
 def _nearest_neighbor(coordinates, starts, out):  # type: ignore[no-untyped-def]
     num_instances, num_tours, num_cities = out.shape
     for i in range(num_instances):
