@@ -55,20 +55,29 @@ def parse_cities(text: str) -> dict[str, Any]:
     Raises:
         ConfigError: text that is none of these.
     """
-    low, dots, high = text.partition("..")
-    if not dots and "," not in text:
+    if ".." not in text and "," not in text:
         return {"problem.num_cities": parse_value("problem.num_cities", text)}
     try:
-        ends = (int(low), int(high)) if dots else (0, 1)
-        listed = [] if dots else parse_sizes(text)
+        sizes = _sizes_between(text) if ".." in text else parse_sizes(text)
     except ValueError:
-        ends, listed = (0, 0), ()
+        raise ConfigError(
+            [f"{text!r}: must be a number of cities, a range such as 20..50, or a list such as 20,35,50"]
+        ) from None
+    listed = ",".join(str(size) for size in sorted(set(sizes)))
+    return {"problem.num_cities": max(sizes), "problem.mixed_sizes": listed}
+
+
+def _sizes_between(text: str) -> tuple[int, ...]:
+    """Both ends of the range `LOW..HIGH`, and what divides it into equal parts.
+
+    Raises:
+        ValueError: it is no range of numbers above 0.
+    """
+    low, high = (int(word) for word in text.split(".."))
+    if not 0 < low < high:
+        raise ValueError("the ends of a range must be above 0, the lower one first")
     parts = _SIZES_OF_A_RANGE - 1
-    between = [ends[0] + round(i * (ends[1] - ends[0]) / parts) for i in range(parts + 1)]
-    distinct = sorted(set(between if dots else listed))
-    if ends[0] >= ends[1] or not distinct or distinct[0] < 1:
-        raise ConfigError([f"{text!r}: must be a number of cities, a range such as 20..50, or a list such as 20,35,50"])
-    return {"problem.num_cities": distinct[-1], "problem.mixed_sizes": ",".join(str(size) for size in distinct)}
+    return tuple(low + round(i * (high - low) / parts) for i in range(parts + 1))
 
 
 def unknown_key_message(key: str) -> str:
