@@ -4,21 +4,24 @@
 
 Each variant is trained like the first one, which has the settings that `--cities` chooses, except for what its name
 says; then the last checkpoint's greedy tours are measured on instances that no training has seen. Mean and range over
-the seeds. Trainings run one after the other, and those that are stored in DIR are not done again. A setting whose
+the seeds. Trainings run one after the other; those that are finished are kept in a file (`--results`) and not done
+again. A setting whose
 default is something else does not get its others tuned for it: a row says what a change alone does.
 """
 
 from __future__ import annotations
 
-import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from benchmarks.learning import COUNTS, Plan, Training, instance_files, spread, store, stored, train_tspmz
+from benchmarks.learning import COUNTS, Plan, instance_files, train_tspmz
 from benchmarks.live_run import end_in_order_at_sigterm
+from benchmarks.rendering import markdown_lines
+from benchmarks.trainings import Training, Trainings, spread
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -75,21 +78,21 @@ class Outcome(NamedTuple):
     train_steps: list[int]
 
 
-def outcome(variant: str, trainings: list[Training], name: str, reference: float) -> Outcome:
-    """What the ends of a variant's trainings are worth on the instances `name`, whose mean reference is given."""
+def outcome(variant: str, trainings: list[Training]) -> Outcome:
+    """What the ends of a variant's trainings are worth on the one set of instances that they were measured on."""
     ends = [training.points[-1] for training in trainings]
-    lengths = {way: [point.lengths[name][way] for point in ends] for way in WAYS}
-    gaps = {way: [sum(one) / len(one) / reference - 1.0 for one in found] for way, found in lengths.items()}
+    gaps = {way: [next(iter(point.gaps.values()))[way] for point in ends] for way in WAYS}
     return Outcome(variant, gaps, [point.train_steps for point in ends])
 
 
-def table(title: str, outcomes: list[Outcome]) -> str:
+def table(outcomes: list[Outcome]) -> str:
     """As it stands in the docs, the order being that of the variants."""
-    lines = [f"{title}:\n", "| variant | one start, gap % | all starts, gap % | train steps |", "|---|--:|--:|--:|"]
+    columns = ("variant", *(f"{way}, gap %" for way in WAYS), "train steps")
+    lines = []
     for one in outcomes:
         steps = f"{sum(one.train_steps) / len(one.train_steps):,.0f}"
-        lines.append(f"| {one.variant} | {' | '.join(spread(one.gaps[way]) for way in WAYS)} | {steps} |")
-    return "\n".join(lines) + "\n"
+        lines.append([one.variant, *(spread(one.gaps[way]) for way in WAYS), steps])
+    return markdown_lines(columns, [column != "variant" for column in columns], lines)
 
 
 @click.command()
@@ -99,17 +102,26 @@ def table(title: str, outcomes: list[Outcome]) -> str:
 @click.option("--cores", default=2, show_default=True, help="That each training may use.")
 @click.option("--only", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="These variants; default: all.")
 @click.option("--instance-seed", default=2718, show_default=True, help="Of the instances it is measured on.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the trainings.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for runs and instances.")
+@click.option(
+    "--results", type=click.Path(path_type=Path, dir_okay=False),
+    help="Where finished trainings are kept [default: results.json in that folder].",
+)  # fmt: skip
 def main(
-    cities: str, minutes: float, seeds: int, cores: int, names: tuple[str, ...], instance_seed: int, out: Path
-) -> None:
+    cities: str, minutes: float, seeds: int, cores: int, names: tuple[str, ...], instance_seed: int, out: Path,
+    results: Path | None,
+) -> None:  # fmt: skip
     """Train every variant and print the table."""
     import torch
 
     end_in_order_at_sigterm()
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    [(file, reference)] = instance_files(int(cities), (instance_seed,), out).items()
+    try:
+        kept = Trainings(results or out / "results.json")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    references = instance_files(int(cities), (instance_seed,), out)
     available = sorted(os.sched_getaffinity(0))[:cores]
     outcomes = []
     for number, (variant, settings) in enumerate(VARIANTS.items()):
@@ -117,20 +129,16 @@ def main(
             continue
         place = out / f"variant-{number}"
         place.mkdir(exist_ok=True)
-        (place / "settings.json").write_text(json.dumps({variant: settings}), encoding="utf-8")
-        plan = Plan(int(cities), available, 1, 0, settings, [file], place)
-        trainings = []
-        for seed in range(seeds):
-            path = place / f"{minutes:g}-{seed}.json"
-            training = stored(path)
-            if training is None:
-                click.echo(f"{variant}: seed {seed}", err=True)
-                training = Training("tspmz", minutes, seed, train_tspmz(plan, minutes, seed))
-                store(training, path)
-            trainings.append(training)
-        outcomes.append(outcome(variant, trainings, file.stem, reference))
-    title = f"{file.stem} ({COUNTS[int(cities)]:,}), {minutes:g} minutes, {len(available)} cores, {seeds} seeds"
-    click.echo(table(title, outcomes))
+        plan = Plan(int(cities), available, 1, 0, settings, references, place)
+        trainings = [
+            kept.get(variant, int(cities), minutes, seed, len(available), partial(train_tspmz, plan, minutes, seed))
+            for seed in range(seeds)
+        ]
+        outcomes.append(outcome(variant, trainings))
+    click.echo(
+        f"{cities} cities ({COUNTS[int(cities)]:,}), {minutes:g} minutes, {len(available)} cores, {seeds} seeds:\n\n"
+        f"{table(outcomes)}\n"
+    )
 
 
 if __name__ == "__main__":

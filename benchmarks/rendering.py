@@ -51,7 +51,7 @@ def print_table(head: Sequence[str], lines: Sequence[Sequence[str]], in_markdown
         title: above what is drawn.
     """
     if in_markdown:
-        print(_markdown_lines(head, [False, *[True] * (len(head) - 1)], lines))
+        print(markdown_lines(head, [False, *[True] * (len(head) - 1)], lines))
         return
     drawn = RichTable(title=title or None)
     for place, name in enumerate(head):
@@ -101,10 +101,11 @@ def _text(cell: Cell) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    return _markdown_lines(table.columns, _are_numbers(table), [[_text(cell) for cell in row] for row in table.rows])
+    return markdown_lines(table.columns, _are_numbers(table), [[_text(cell) for cell in row] for row in table.rows])
 
 
-def _markdown_lines(head: Sequence[str], right: Sequence[bool], lines: Sequence[Sequence[str]]) -> str:
+def markdown_lines(head: Sequence[str], right: Sequence[bool], lines: Sequence[Sequence[str]]) -> str:
+    """A table of texts; `right` says which columns are set to the right."""
     rule = "|" + "|".join("--:" if one else "---" for one in right) + "|"
     named, *rows = ("| " + " | ".join(line) + " |" for line in [head, *lines])
     return "\n".join([named, rule, *rows])

@@ -30,6 +30,9 @@ COUNTS = {20: 1000, 50: 500, 100: 200}
 SEED = 1234
 HEAD = ("method", "mean length", "gap %", "95 % interval", "solved %", "instances", "seconds", "seconds per instance")
 
+LEAF_VALUES = {"network": "the network's", "nearest_neighbor": "nearest-neighbor", "farthest_insertion": "insertion"}
+"""Of the searches with the true rules, and what the table calls them."""
+
 Solve = Callable[["Float32"], "Float64"]
 
 
@@ -65,10 +68,11 @@ def decodings(num_cities: int, simulations: int) -> Iterator[tuple[str, Decoding
     for count in (simulations, 8 * simulations):
         yield f"tspmz, search, {count} simulations, one start", Decoding("search", count)
     yield f"tspmz, search, {simulations} simulations, {num_cities} starts", Decoding("search", simulations, None)
-    for leaf_values in ("network", "nearest_neighbor"):
+    for leaf_values, values in LEAF_VALUES.items():
         how = Decoding("search", 8 * simulations, dynamics="true", leaf_values=leaf_values)
-        values = "nearest-neighbor" if leaf_values != "network" else "the network's"
         yield f"tspmz, search with the true rules, {values} values, {8 * simulations} simulations, one start", how
+    everywhere = Decoding("search", 2, None, dynamics="true", leaf_values="farthest_insertion")
+    yield f"tspmz, search with the true rules, insertion values, 2 simulations, {num_cities} starts", everywhere
 
 
 def methods(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.ablation import VARIANTS, outcome, table
-from benchmarks.learning import Point, Training
+from benchmarks.results import Machine
+from benchmarks.trainings import Point, Training
 from tspmz.config_files import build_config, flat_values
+
+MACHINE = Machine("a cpu", 2, "none", 0.0, "abc", {})
 
 
 @pytest.mark.parametrize("variant", [name for name, settings in VARIANTS.items() if settings])
@@ -18,9 +21,8 @@ def test_variant_is_valid_and_changes_something(variant: str) -> None:
 
 def test_outcome_and_table_by_hand() -> None:
     ends = [
-        Point(5.0, steps, {"a": {"one start": [length, length], "all starts": [4.0]}}, {})
-        for steps, length in ((100, 4.2), (200, 4.4))
+        Point(5.0, steps, {"a": {"one start": gap, "all starts": 0.0}}, {}) for steps, gap in ((100, 0.05), (200, 0.1))
     ]
-    found = outcome("x", [Training("tspmz", 5.0, seed, [end]) for seed, end in enumerate(ends)], "a", 4.0)
+    found = outcome("x", [Training("x", 20, 5.0, seed, [end], MACHINE) for seed, end in enumerate(ends)])
     assert found.gaps["one start"] == pytest.approx([0.05, 0.1])
-    assert "| x | 7.500 (5.000 to 10.000) | 0.000 (0.000 to 0.000) | 150 |" in table("a", [found])
+    assert "| x | 7.500 (5.000 to 10.000) | 0.000 (0.000 to 0.000) | 150 |" in table([found])

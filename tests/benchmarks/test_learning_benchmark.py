@@ -8,21 +8,29 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.learning import Point, Training, main, rows, store, stored, table
+from benchmarks.beside_pomo import main as show
+from benchmarks.beside_pomo import report, rows, table
+from benchmarks.learning import main
+from benchmarks.results import Machine
+from benchmarks.trainings import Point, Training, Trainings
+
+MACHINE = Machine("a cpu", 2, "none", 0.0, "abc", {"python": "3"})
 
 
-def training(method: str, seed: int, length: float) -> Training:
-    ways = {"one start": [length, length + 0.2], "all starts": [length], "all starts x 8": [length]}
-    if method == "tspmz":
-        ways["search, learned model"] = [length]
-    seconds = {"all starts": 2.0 if method == "POMO" else 1.0}
-    return Training(method, 4.0, seed, [Point(4.0, 7, {"a": ways}, {"a": seconds})])
+def training(name: str, seed: int, gap: float) -> Training:
+    ways = {"one start": gap + 0.025, "all starts": gap, "all starts x 8": gap}
+    if name == "tspmz":
+        ways["search, learned model"] = gap
+    seconds = {"all starts": 2.0 if name == "POMO" else 1.0}
+    return Training(name, 20, 4.0, seed, [Point(4.0, 7, {"a": ways}, {"a": seconds})], MACHINE)
+
+
+OURS = [training("tspmz", 0, 0.025), training("tspmz", 1, 0.075)]
+ALL = [*OURS, training("POMO", 0, 0.1), training("POMO", 1, 0.3)]
 
 
 def test_rows_and_table_by_hand() -> None:
-    ours = [training("tspmz", 0, 4.1), training("tspmz", 1, 4.3)]
-    trainings = [*ours, training("POMO", 0, 4.4), training("POMO", 1, 5.2)]
-    found = {row.way: row for row in rows(trainings, "a", 4.0)}
+    found = {row.way: row for row in rows(ALL, "a")}
     assert found["one start"].tspmz == pytest.approx([0.05, 0.1])
     assert found["all starts"].tspmz == pytest.approx([0.025, 0.075])
     assert found["all starts"].pomo == pytest.approx([0.1, 0.3])
@@ -30,15 +38,49 @@ def test_rows_and_table_by_hand() -> None:
     assert (found["all starts"].seconds, found["all starts"].pomo_seconds) == (1.0, 2.0)
     assert found["search, learned model"].pomo == []
     assert math.isnan(found["search, learned model"].ratio)
-    text = table("a", list(found.values()))
+    assert "search, true rules" not in found
+    text = table(list(found.values()))
     assert "| 4 | all starts | 5.000 (2.500 to 7.500) | 20.000 (10.000 to 30.000) | 0.25 | 1.0 | 2.0 |" in text
+    (whole,) = report(ALL)
+    assert whole.startswith("20 cities, a, 2 cores, mean and range of the seeds (4 minutes: 2):")
+    assert text in whole
 
 
-def test_training_is_stored_and_read_back(tmp_path: Path) -> None:
-    path = tmp_path / "one.json"
-    assert stored(path) is None
-    store(training("POMO", 3, 4.0), path)
-    assert stored(path) == training("POMO", 3, 4.0)
+def test_trainings_are_kept_and_not_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    made = []
+
+    def train() -> list[Point]:
+        made.append(1)
+        return OURS[0].points
+
+    first = Trainings(path).get("tspmz", 20, 4.0, 0, 2, train)
+    assert first.points == OURS[0].points
+    assert first.machine.cores == 2
+    again = Trainings(path)
+    assert again.get("tspmz", 20, 4.0, 0, 2, train) == first
+    assert len(made) == 1
+    for other in (("POMO", 20, 4.0, 0, 2), ("tspmz", 50, 4.0, 0, 2), ("tspmz", 20, 4.0, 0, 1)):
+        again.get(*other, train)
+    assert len(made) == len(Trainings(path).all) == 4
+
+
+def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text('[{"x": 1}]')
+    with pytest.raises(ValueError, match="not a file of trainings"):
+        Trainings(path)
+    shown = CliRunner().invoke(show, [str(path)])
+    assert (shown.exit_code, "not a file of trainings" in shown.output) == (2, True)
+
+
+def test_what_is_kept_is_shown_and_drawn(tmp_path: Path) -> None:
+    kept = Trainings(tmp_path / "kept.json")
+    for one in ALL:
+        kept.get(one.name, 20, 4.0, one.seed, 2, lambda one=one: one.points)  # type: ignore[misc]
+    shown = CliRunner().invoke(show, [str(tmp_path / "kept.json"), "--plots", str(tmp_path)], catch_exceptions=False)
+    assert "| 4 | all starts x 8 |" in shown.output
+    assert (tmp_path / "beside-pomo-20.png").stat().st_size > 5000
 
 
 @pytest.mark.slow
@@ -51,8 +93,8 @@ def test_our_own_side_trains_and_is_measured_once(tmp_path: Path) -> None:
     first = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert first.exit_code == 0, first.output
     assert "| 0.3 | all starts x 8 |" in first.output
-    assert (tmp_path / "gap.png").exists()
-    before = (tmp_path / "tspmz-0.3-0.json").stat().st_mtime_ns
+    assert (tmp_path / "beside-pomo-20.png").exists()
+    before = (tmp_path / "results.json").stat().st_mtime_ns
     again = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert again.exit_code == 0
-    assert (tmp_path / "tspmz-0.3-0.json").stat().st_mtime_ns == before
+    assert (tmp_path / "results.json").stat().st_mtime_ns == before
