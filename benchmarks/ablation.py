@@ -5,8 +5,8 @@
 Each variant is trained like the first one, which has the settings that `--cities` chooses, except for what its name
 says; then the last checkpoint's greedy tours are measured on instances that no training has seen. Mean and range over
 the seeds. Trainings run one after the other; those that are finished are kept in a file (`--results`) and not done
-again. A setting whose
-default is something else does not get its others tuned for it: a row says what a change alone does.
+again. A setting whose default is something else does not get its others tuned for it: a row says what a change alone
+does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import click
 from benchmarks.learning import COUNTS, Plan, instance_files, train_tspmz
 from benchmarks.live_run import end_in_order_at_sigterm
 from benchmarks.rendering import markdown_lines
-from benchmarks.trainings import Training, Trainings, spread
+from benchmarks.trainings import Training, opened, results_option, spread
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -103,10 +103,7 @@ def table(outcomes: list[Outcome]) -> str:
 @click.option("--only", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="These variants; default: all.")
 @click.option("--instance-seed", default=2718, show_default=True, help="Of the instances it is measured on.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for runs and instances.")
-@click.option(
-    "--results", type=click.Path(path_type=Path, dir_okay=False),
-    help="Where finished trainings are kept [default: results.json in that folder].",
-)  # fmt: skip
+@results_option
 def main(
     cities: str, minutes: float, seeds: int, cores: int, names: tuple[str, ...], instance_seed: int, out: Path,
     results: Path | None,
@@ -117,10 +114,7 @@ def main(
     end_in_order_at_sigterm()
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        kept = Trainings(results or out / "results.json")
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    kept = opened(results or out / "results.json")
     references = instance_files(int(cities), (instance_seed,), out)
     available = sorted(os.sched_getaffinity(0))[:cores]
     outcomes = []

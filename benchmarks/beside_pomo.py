@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from benchmarks.rendering import markdown_lines
-from benchmarks.trainings import Training, Trainings, spread
+from benchmarks.trainings import Training, opened, spread
 
 TSPMZ, POMO = "tspmz", "POMO"
 WAYS = ("one start", "all starts", "all starts x 8")
@@ -130,10 +130,7 @@ def draw(trainings: Sequence[Training], folder: Path) -> None:
 @click.option("--plots", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder for pictures.")
 def main(kept: Path, plots: Path | None) -> None:
     """Print the tables; draw the pictures."""
-    try:
-        trainings = Trainings(kept).all
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    trainings = opened(kept).all
     for text in report(trainings):
         click.echo(text)
     if plots:

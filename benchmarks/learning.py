@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.beside_pomo import POMO, SEARCHES, TSPMZ, draw, report
 from benchmarks.live_run import ROOT, LiveRun, end_in_order_at_sigterm
-from benchmarks.trainings import Point, Training, Trainings
+from benchmarks.trainings import Point, Training, Trainings, opened, results_option
 
 COUNTS = {20: 1000, 50: 500, 100: 200}
 _LOADING_SECONDS = 600.0
@@ -191,10 +191,7 @@ def instance_files(cities: int, sets: tuple[int, ...], out: Path) -> dict[Path, 
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of tspmz.")
 @click.option("--peers-python", "python", required=True, help="A Python that has rl4co; none: tspmz alone.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for runs and instances.")
-@click.option(
-    "--results", type=click.Path(path_type=Path, dir_okay=False),
-    help="Where finished trainings are kept [default: results.json in that folder].",
-)  # fmt: skip
+@results_option
 def main(
     cities: str, budgets: tuple[float, ...], seeds: int, cores: int, sets: tuple[int, ...], simulations: int,
     points: int, settings: tuple[str, ...], python: str, out: Path, results: Path | None,
@@ -205,10 +202,7 @@ def main(
     end_in_order_at_sigterm()
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        kept = Trainings(results or out / "results.json")
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    kept = opened(results or out / "results.json")
     references = instance_files(int(cities), sets, out)
     chosen = dict(text.split("=", 1) for text in settings)
     available = sorted(os.sched_getaffinity(0))[:cores]

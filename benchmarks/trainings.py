@@ -13,6 +13,12 @@ import numpy as np
 
 from benchmarks.results import Machine, this_machine
 
+results_option = click.option(
+    "--results", type=click.Path(path_type=Path, dir_okay=False),
+    help="Where finished trainings are kept [default: results.json in the folder of --out].",
+)  # fmt: skip
+"""Of the commands that train."""
+
 
 class Point(NamedTuple):
     """A training at one moment.
@@ -86,6 +92,18 @@ class Trainings:
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(self._path)
         return made
+
+
+def opened(path: Path) -> Trainings:
+    """The trainings of a file that the user named.
+
+    Raises:
+        click.UsageError: the file holds something else.
+    """
+    try:
+        return Trainings(path)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _to_json(training: Training) -> dict[str, Any]:

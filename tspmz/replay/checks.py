@@ -87,3 +87,16 @@ def rewards_add_up(coordinates: Float32, tours: NDArray[np.integer], rewards: Fl
     """
     error = rewards.sum(axis=-1, dtype=np.float64) + closed_lengths(coordinates, tours)
     return (np.abs(error) <= LENGTH_TOLERANCE).all(axis=-1)  # type: ignore[no-any-return]
+
+
+def stored_rewards_add_up(records: Records) -> Bool:
+    """`rewards_add_up` for stored groups, `[M]` bool.
+
+    Args:
+        records: `[M]` records that `valid_groups` has accepted.
+    """
+    fine = np.zeros(len(records), np.bool_)
+    for num_cities, rows in by_size(records):
+        of_size = records[rows]
+        fine[rows] = rewards_add_up(*(part(of_size, name, num_cities) for name in ("coordinates", "tours", "rewards")))
+    return fine

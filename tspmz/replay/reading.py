@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from tspmz.replay.checks import rewards_add_up, valid_groups
-from tspmz.replay.fields import FieldSpec, Records, by_size, fields_for, part, record_dtype
+from tspmz.replay.checks import stored_rewards_add_up, valid_groups
+from tspmz.replay.fields import FieldSpec, Records, fields_for, record_dtype
 from tspmz.replay.segments import (
     CHUNK_BYTES,
     MAGIC,
@@ -215,11 +215,5 @@ def _check_content(header: SegmentHeader, records: Records, specs: Sequence[Fiel
 
 def _usable_groups(records: Records) -> Bool:
     valid = valid_groups(records)
-    for num_cities, rows in by_size(records):
-        of_size, usable = records[rows], valid[rows]
-        whole = of_size[usable]
-        usable[usable] = rewards_add_up(
-            part(whole, "coordinates", num_cities), part(whole, "tours", num_cities), part(whole, "rewards", num_cities)
-        )
-        valid[rows] = usable
+    valid[valid] = stored_rewards_add_up(records[valid])
     return valid

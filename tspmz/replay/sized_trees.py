@@ -51,9 +51,10 @@ class SizedTrees:
 
     def draw_size(self, rng: np.random.Generator) -> int:
         """A size, in proportion to the priorities of its groups; without randomness where there is but one."""
-        sizes = [size for size, tree in self._trees.items() if tree.size] or list(self._trees)
+        sizes = list(self._trees)
         if len(sizes) == 1:
-            return sizes[0]
+            return sizes[0]  # at once: looking whether a tree is empty counts its slots
+        sizes = [size for size in sizes if self.holds(size)] or sizes
         totals = np.cumsum([self._trees[size].total for size in sizes])
         return sizes[min(int(np.searchsorted(totals, rng.random() * totals[-1], side="right")), len(sizes) - 1)]
 
