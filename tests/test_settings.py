@@ -54,12 +54,12 @@ def test_values_are_those_of_the_config() -> None:
 @pytest.mark.parametrize(
     ("values", "count"),
     [
-        ({}, 4),  # a quarter of 16
-        ({"replay.rerooted_share": 0.5}, 8),
+        ({}, 8),  # half of 16
+        ({"replay.rerooted_share": 0.25}, 4),
         ({"selfplay.group_size": 3}, 0),
         ({"replay.policy_target": "gumbel"}, 0),
         ({"replay.td_steps": 5}, 0),
-        ({"replay.td_steps": 19}, 4),  # as many as there are moves: Monte-Carlo
+        ({"replay.td_steps": 19}, 8),  # as many as there are moves: Monte-Carlo
     ],
 )
 def test_tours_are_walked_again_only_where_nothing_else_is_stored_along_them(

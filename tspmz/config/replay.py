@@ -54,7 +54,7 @@ class ReplayConfig:
         low=0.0, high=1.0,
     )  # fmt: skip
     rerooted_share: float = setting(
-        0.25, "share of a drawn group's episodes, its worst, that give way to its best tour, walked from their own "
+        0.5, "share of a drawn group's episodes, its worst, that give way to its best tour, walked from their own "
         "starts and imitated with weight 1 (with policy_target = advantage and Monte-Carlo values; else none)",
         low=0.0, high=0.9,
     )  # fmt: skip
