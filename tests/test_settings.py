@@ -56,7 +56,8 @@ def test_values_are_those_of_the_config() -> None:
     [
         ({}, 8),  # half of 16
         ({"replay.rerooted_share": 0.25}, 4),
-        ({"selfplay.group_size": 3}, 0),
+        ({"selfplay.group_size": 3}, 1),
+        ({"replay.rerooted_share": 0.25, "selfplay.group_size": 3}, 0),
         ({"replay.policy_target": "gumbel"}, 0),
         ({"replay.td_steps": 5}, 0),
         ({"replay.td_steps": 19}, 8),  # as many as there are moves: Monte-Carlo
