@@ -13,7 +13,7 @@ from process_helpers import TinyRun, tiny_config
 
 from tspmz import evaluator
 from tspmz.control import Phase
-from tspmz.decode import Decoded
+from tspmz.decode import Decoded, Decoding, decode
 from tspmz.evaluator import Evaluator, held_out_instances
 from tspmz.tensorboard import EventWriter, event_files, read_events
 from tspmz.tsp import reference
@@ -114,6 +114,25 @@ def test_games_without_noise_report_reward_and_length(tmp_path: Path) -> None:
     off = TinyRun(tmp_path / "off", evaluation__test_games=0)
     Evaluator(off.config, off.channels, none).evaluate()  # type: ignore[arg-type]
     assert not any("evaluation/total_reward" in values for values in none.values)
+
+
+def test_mixed_sizes_are_measured_each_by_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tspmz")
+    run = TinyRun(tmp_path, problem__mixed_sizes="4,5")
+    events = Events()
+    tested = Evaluator(run.config, run.channels, events)  # type: ignore[arg-type]
+    result = tested.evaluate()
+    assert result is not None
+    assert result.greedy.tours.shape == (3, 5)
+    found = {name: value for values in events.values for name, value in values.items()}
+    held_out = held_out_instances(run.config, lambda: None, 4)
+    assert held_out.coordinates.shape == (3, 4, 2)
+    for name, starts in (("gap_greedy", 1), ("gap_multi", 4)):
+        lengths = decode(tested._network, held_out.coordinates, Decoding(starts=starts)).lengths
+        gap = lengths.mean() / held_out.lengths.mean() - 1
+        assert found[f"evaluation/{name}_4"] == pytest.approx(gap, rel=1e-6, abs=1e-9)
+        assert f"evaluation/{name}_5" not in found
+    assert "evaluation at step 0, 4 cities: gap" in caplog.text
 
 
 def test_final_weights_are_measured_at_the_end(tmp_path: Path) -> None:

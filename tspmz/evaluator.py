@@ -17,6 +17,7 @@ from tspmz.channels import Channels
 from tspmz.config import Config
 from tspmz.control import Phase
 from tspmz.decode import Decoded, Decoding, SearchFactory, decode
+from tspmz.evaluation import SOLVED_TOLERANCE
 from tspmz.games import play_test_games
 from tspmz.network.build import build_network, load_flat_weights, num_weights
 from tspmz.network.inference import SearchModel
@@ -36,7 +37,6 @@ _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
 _MULTI_STARTS = 20
 _INSTANCES_AT_ONCE = 32
-_LENGTH_TOLERANCE = 1e-6
 
 
 class Evaluation(NamedTuple):
@@ -75,7 +75,7 @@ class HeldOut(NamedTuple):
     source: str
 
 
-def held_out_instances(config: Config, beat: Callable[[], None]) -> HeldOut:
+def held_out_instances(config: Config, beat: Callable[[], None], num_cities: int | None = None) -> HeldOut:
     """Draw and solve the held-out instances; with LKH where elkai is installed, else by farthest insertion.
 
     With `problem.fixed_graph` it is the one graph of the run, solved exactly where it is small enough.
@@ -83,6 +83,7 @@ def held_out_instances(config: Config, beat: Callable[[], None]) -> HeldOut:
     Args:
         config: the run's settings.
         beat: called after each instance: many large ones take minutes.
+        num_cities: N; None = `problem.num_cities`, the largest where sizes are mixed.
     """
     problem = config.problem
     if problem.fixed_graph:
@@ -96,8 +97,9 @@ def held_out_instances(config: Config, beat: Callable[[], None]) -> HeldOut:
     else:
         rng = generator_for(config.evaluation.instance_seed, "evaluation")
         coordinates = generators.generate(
-            problem.distribution, rng, config.evaluation.num_instances, problem.num_cities, problem.num_clusters
-        )
+            problem.distribution, rng, config.evaluation.num_instances, num_cities or problem.num_cities,
+            problem.num_clusters,
+        )  # fmt: skip
     try:
         solved = []
         for one in coordinates:
@@ -147,6 +149,7 @@ class Evaluator:
         self._undrawn: Evaluation | None = None
         self._version = -1
         self._held_out = held_out_instances(config, self._row.beat)
+        self._smaller = [held_out_instances(config, self._row.beat, size) for size in config.problem.sizes[:-1]]
         self._pictures = min(config.evaluation.num_pictures, len(self._held_out.coordinates))
         self._knows_optimum = config.problem.fixed_graph and self._held_out.source == "exact"
         self._found = False
@@ -187,6 +190,7 @@ class Evaluator:
             time.perf_counter() - started,
         )
         self._report(result)
+        self._report_smaller(train_steps)
         self._play_test_games(train_steps)
         self._offer(result)
         self._undrawn = result
@@ -212,7 +216,7 @@ class Evaluator:
         row.add("busy_seconds", result.seconds)
         row.add("evaluations", 1)
         ratios = result.greedy.lengths / self._held_out.lengths - 1
-        solved = result.multi.lengths <= self._held_out.lengths * (1 + _LENGTH_TOLERANCE)
+        solved = result.multi.lengths <= self._held_out.lengths * (1 + SOLVED_TOLERANCE)
         self._events.scalars(
             {
                 "evaluation/gap_greedy": result.gap_greedy,
@@ -230,6 +234,24 @@ class Evaluator:
             "evaluation at step %d: gap %.3f %% greedy, %.3f %% best of %d starts",
             result.train_steps, 100 * result.gap_greedy, 100 * result.gap_multi, self._starts,
         )  # fmt: skip
+
+    def _report_smaller(self, train_steps: int) -> None:
+        """Where sizes are mixed: gaps on the others, beside those on the largest, which all else is about."""
+        for held_out in self._smaller:
+            points, mean_length = held_out.coordinates, held_out.lengths.mean()
+            num_cities = points.shape[1]
+            starts = min(self._starts, num_cities)
+            greedy, multi = (
+                float(self._decode(points, count).lengths.mean() / mean_length - 1) for count in (1, starts)
+            )
+            self._events.scalars(
+                {f"evaluation/gap_greedy_{num_cities}": greedy, f"evaluation/gap_multi_{num_cities}": multi},
+                train_steps,
+            )
+            _LOG.info(
+                "evaluation at step %d, %d cities: gap %.3f %% greedy, %.3f %% best of %d starts",
+                train_steps, num_cities, 100 * greedy, 100 * multi, starts,
+            )  # fmt: skip
 
     def _play_test_games(self, train_steps: int) -> None:
         """Games with the search of self-play, without noise, on the first held-out instances."""
@@ -263,7 +285,7 @@ class Evaluator:
     def _report_optimum(self, result: Evaluation) -> None:
         """Say whether the greedy tour of the fixed graph is a shortest one; the first time in words."""
         length, optimum = float(result.greedy.lengths[0]), float(self._held_out.lengths[0])
-        found = length <= optimum * (1 + _LENGTH_TOLERANCE)
+        found = length <= optimum * (1 + SOLVED_TOLERANCE)
         self._row.set("optimum_found", found)
         self._events.scalars({"evaluation/optimum_found": float(found)}, result.train_steps)
         if found and not self._found:
