@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from tspmz.config_files import config_hash
 from tspmz.errors import RunError
 from tspmz.replay.files import FileSystem
 from tspmz.replay.loading import LoadReport, load_segments
-from tspmz.replay.segments import NewerSchemaError, SegmentInfo
+from tspmz.replay.segments import NewerSchemaError
 from tspmz.rundir import CHECKPOINTS, REPLAY, RunDirectory
 
 _LOG = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def _read_back(
     )
 
 
-def needed_group_ids(run_dir: Path, config: Config, entries: Iterable[SegmentInfo]) -> dict[int, int]:
+def needed_group_ids(run_dir: Path, config: Config, next_group_ids: Mapping[int, int]) -> dict[int, int]:
     """Of each actor, the oldest stored group that a resume puts back into the window.
 
     In serial mode also every group that is in the window of a checkpoint, whatever was sealed after it.
@@ -89,12 +89,9 @@ def needed_group_ids(run_dir: Path, config: Config, entries: Iterable[SegmentInf
     Args:
         run_dir: the run directory.
         config: its settings.
-        entries: its sealed segments.
+        next_group_ids: by actor, one above its last sealed group.
     """
-    last: dict[int, int] = {}
-    for entry in entries:
-        last[entry.actor] = max(entry.last_group_id, last.get(entry.actor, -1))
-    needed = oldest_in_window(config, last)
+    needed = oldest_in_window(config, {actor: number - 1 for actor, number in next_group_ids.items()})
     if config.run.mode == "serial":
         for path in list_checkpoints(run_dir / CHECKPOINTS):
             with contextlib.suppress(CheckpointError, KeyError):

@@ -147,7 +147,7 @@ def prune(directory: Path, keep_groups: int, dry_run: bool, as_json: bool) -> in
             from tspmz.rundir import read_config
 
             manifest = _manifest(folder)
-            needed = needed_group_ids(folder.run, read_config(folder.run), manifest.entries)
+            needed = needed_group_ids(folder.run, read_config(folder.run), manifest.next_group_ids())
             removed = _prune(manifest, keep_groups, needed, dry_run)
     left = sum(entry.num_groups for entry in manifest.entries)
     gone = sum(entry.num_groups for entry in removed)

@@ -30,13 +30,28 @@ def valid_groups(records: Records) -> Bool:
 
 
 def _valid_of_size(records: Records, num_cities: int) -> Bool:
-    valid: Bool = np.asarray(is_permutation(part(records, "tours", num_cities)).all(axis=-1))
-    for name in ("coordinates", "rewards", "root_values", "prior_log_probs"):
+    valid = sound_targets(records, num_cities)
+    valid &= is_permutation(part(records, "tours", num_cities)).all(axis=-1)
+    for name in ("coordinates", "rewards", "prior_log_probs"):
         valid &= np.isfinite(part(records, name, num_cities)).all(axis=(1, 2))
+    return valid
+
+
+def sound_targets(records: Records, num_cities: int) -> Bool:
+    """Which of `records [M]`, of groups or of what newer weights make of them, hold finite targets, no weight negative.
+
+    Args:
+        records: of groups on as many cities.
+        num_cities: N.
+
+    Returns:
+        `[M]` bool.
+    """
+    sound: Bool = np.isfinite(part(records, "root_values", num_cities)).all(axis=(1, 2))
     if "action_weights" in (records.dtype.names or ()):
         weights = part(records, "action_weights", num_cities)
-        valid &= (np.isfinite(weights) & (weights >= 0.0)).all(axis=(1, 2, 3))
-    return valid
+        sound &= (np.isfinite(weights) & (weights >= 0.0)).all(axis=(1, 2, 3))
+    return sound
 
 
 def is_permutation(tours: NDArray[np.integer]) -> Bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tspmz.replay.fields import Records, part
+from tspmz.replay.checks import sound_targets
+from tspmz.replay.fields import Records, by_size
 from tspmz.replay.ring import ReadStatus, Ring
-from tspmz.types import Bool, Int64
 
 _NONE = -1
 _REPLACED = ("root_values", "visit_counts", "action_weights")
@@ -62,19 +62,9 @@ class NewerTargets:
         of_the_group = (fresh["source_actor"] == records["actor"][rows]) & (
             fresh["source_group_id"] == records["group_id"][rows]
         )
-        usable = (status == ReadStatus.OK) & of_the_group & _finite(fresh, records["num_cities"][rows])
+        usable = (status == ReadStatus.OK) & of_the_group
+        for num_cities, of_size in by_size(records[rows]):
+            usable[of_size] &= sound_targets(fresh[of_size], num_cities)
         for name in set(_REPLACED) & set(fresh.dtype.names or ()):
             records[name][rows[usable]] = fresh[name][usable]
         return int(np.count_nonzero(usable))
-
-
-def _finite(records: Records, sizes: Int64) -> Bool:
-    """Which of `records [M]`, of groups on `sizes [M]` cities, hold finite numbers and no negative weights; `[M]`."""
-    sound = np.zeros(len(records), np.bool_)
-    for size in np.unique(sizes):
-        rows = np.flatnonzero(sizes == size)
-        sound[rows] = np.isfinite(part(records[rows], "root_values", size)).all(axis=(1, 2))
-        if "action_weights" in (records.dtype.names or ()):
-            weights = part(records[rows], "action_weights", size)
-            sound[rows] &= (np.isfinite(weights) & (weights >= 0.0)).all(axis=(1, 2, 3))
-    return sound
