@@ -34,7 +34,7 @@ def compile_kernels() -> None:
     tree.set(np.array([0]), np.array([1.0]))
     tree.sample(rng, 1)
     rewards = np.zeros((1, 2, _CITIES - 1), np.float32)
-    reroot_best(coordinates, np.tile(np.arange(_CITIES), (1, 2, 1)), rewards, 1, rng)
+    reroot_best(coordinates, np.tile(np.arange(_CITIES), (1, 2, 1)), rewards, np.zeros((1, 2)), 1, rng)
     returns(rewards, 1.0)
     Ring(1, 2, fields_for(_CITIES, 1, "advantage")).read(0, 0)
 

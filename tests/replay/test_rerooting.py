@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tspmz.replay.rerooting import reroot_best
+from tspmz.replay.targets import lengths_from_rewards
 from tspmz.tsp import env
 from tspmz.tsp.tours import tour_lengths
 
@@ -24,6 +25,12 @@ def played(groups: int, episodes: int, cities: int, seed: int) -> tuple[np.ndarr
     return coordinates, tours, rewards
 
 
+def walked(
+    coordinates: np.ndarray, tours: np.ndarray, rewards: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return reroot_best(coordinates, tours, rewards, lengths_from_rewards(rewards), count, rng)
+
+
 def edges(tour: np.ndarray) -> set[frozenset[int]]:
     return {frozenset((int(a), int(b))) for a, b in zip(tour, np.roll(tour, -1), strict=True)}
 
@@ -34,7 +41,7 @@ def test_worst_of_three_walks_the_square() -> None:
     tours = np.array([[[0, 1, 2, 3], [1, 0, 2, 3], [2, 0, 1, 3]]])
     diagonal = np.float32(np.sqrt(2))
     rewards = -np.array([[[1, 1, 2], [1, diagonal, 1 + diagonal], [diagonal, 1, diagonal + 1 + 1]]], np.float32)
-    new_tours, new_rewards, walks = reroot_best(coordinates, tours, rewards, 1, np.random.default_rng(0))
+    new_tours, new_rewards, walks = walked(coordinates, tours, rewards, 1, np.random.default_rng(0))
     assert walks.tolist() == [[False, False, True]]
     assert new_tours[0, 2].tolist() in ([2, 3, 0, 1], [2, 1, 0, 3])
     assert new_rewards[0, 2].tolist() == [-1, -1, -2]  # the last move closes the tour
@@ -49,7 +56,7 @@ def test_walks_are_the_best_cycle_from_the_start_of_those_that_gave_way(
     count = min(count, episodes - 1)
     coordinates, tours, rewards = played(groups, episodes, cities, seed)
     before = tours.copy(), rewards.copy()
-    new_tours, new_rewards, walks = reroot_best(coordinates, tours, rewards, count, np.random.default_rng(seed))
+    new_tours, new_rewards, walks = walked(coordinates, tours, rewards, count, np.random.default_rng(seed))
     assert np.array_equal(tours, before[0])
     assert np.array_equal(rewards, before[1])
     lengths = -rewards.sum(axis=-1)
@@ -66,6 +73,6 @@ def test_walks_are_the_best_cycle_from_the_start_of_those_that_gave_way(
 def test_both_directions_are_walked() -> None:
     coordinates, tours, rewards = played(1, 2, 8, 3)
     rng = np.random.default_rng(0)
-    seconds = {int(reroot_best(coordinates, tours, rewards, 1, rng)[0][0, :, 1][w]) for _ in range(20)
+    seconds = {int(walked(coordinates, tours, rewards, 1, rng)[0][0, :, 1][w]) for _ in range(20)
                for w in [int((-rewards.sum(-1))[0].argmax())]}  # fmt: skip
     assert len(seconds) == 2

@@ -11,6 +11,7 @@ from tspmz.replay.targets import (
     advantage_weights,
     advantages,
     importance_weights,
+    lengths_from_rewards,
     policy_targets,
     returns,
     shaped_rewards,
@@ -57,12 +58,13 @@ def test_value_targets_agree_with_the_literal_sum(seed: int, num_moves: int, td_
 
 def test_advantages_by_hand() -> None:
     # lengths 4, 6, 8: mean 6
-    rewards = -np.array([[[1, 3], [3, 3], [1, 7]]], np.float32)
-    assert advantages(rewards) == pytest.approx(np.array([[1 / 3, 0.0, -1 / 3]]))
+    lengths = lengths_from_rewards(-np.array([[[1, 3], [3, 3], [1, 7]]], np.float32))
+    assert lengths.tolist() == [[4.0, 6.0, 8.0]]
+    assert advantages(lengths) == pytest.approx(np.array([[1 / 3, 0.0, -1 / 3]]))
 
 
 def test_advantages_of_a_group_of_zero_length_are_zero() -> None:
-    assert advantages(np.zeros((1, 2, 3), np.float32)).tolist() == [[0.0, 0.0]]
+    assert advantages(np.zeros((1, 2))).tolist() == [[0.0, 0.0]]
 
 
 def test_advantage_weights_are_exponential_up_to_the_cap() -> None:

@@ -21,6 +21,7 @@ from tspmz.replay.targets import (
     advantage_weights,
     advantages,
     importance_weights,
+    lengths_from_rewards,
     policy_targets,
     shaped_rewards,
     value_targets,
@@ -274,9 +275,12 @@ class ReplayBuffer:
         coordinates = np.array(stored("coordinates"))
         tours = stored("tours").astype(np.int64)
         played, root_values = np.ascontiguousarray(stored("rewards")), stored("root_values")
-        policy_weights, learned = self._policy_weights(played), played
+        lengths, learned = lengths_from_rewards(played), played
+        policy_weights = self._policy_weights(lengths)
         if self._rerooted_episodes:
-            tours, learned, walks = reroot_best(coordinates, tours, played, self._rerooted_episodes, rng)
+            tours, learned, walks = reroot_best(
+                coordinates, tours, played, lengths, self._rerooted_episodes, rng
+            )
             policy_weights[walks] = 1.0
         rewards = shaped_rewards(learned, self._edge_reward)
         of_groups = importance_weights(probabilities, size, self._importance_exponent)
@@ -293,7 +297,7 @@ class ReplayBuffer:
             value_targets=value_targets(rewards, root_values, self._td_steps, self._discount),
             policy_targets=policy_targets(stored(self._stored_target), tours) if self._stored_target else None,
             policy_weights=policy_weights,
-            lengths=-played.sum(axis=-1),
+            lengths=lengths.astype(np.float32),
             importance_weights=of_groups,
             positions=positions,
             position_weights=position_weights,
@@ -304,11 +308,11 @@ class ReplayBuffer:
             weights_versions=np.array(records["weights_version"]),
         )
 
-    def _policy_weights(self, rewards: Float32) -> Float32:
+    def _policy_weights(self, lengths: Float64) -> Float32:
         if self._stored_target:
-            return np.ones(rewards.shape[:2], np.float32)
+            return np.ones(lengths.shape, np.float32)
         return advantage_weights(
-            advantages(rewards), self._advantage_temperature, self._advantage_weight_cap, self._advantage_baseline
+            advantages(lengths), self._advantage_temperature, self._advantage_weight_cap, self._advantage_baseline
         )
 
     def update_priorities(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from tspmz.types import Bool, Float32, Int64
+from tspmz.types import Bool, Float32, Float64, Int64
 
 
 @njit(cache=True, nogil=True)
@@ -36,7 +36,7 @@ def _walk(coordinates, best, worst, first, direction, tours, rewards):  # type: 
 
 
 def reroot_best(
-    coordinates: Float32, tours: Int64, rewards: Float32, count: int, rng: np.random.Generator
+    coordinates: Float32, tours: Int64, rewards: Float32, lengths: Float64, count: int, rng: np.random.Generator
 ) -> tuple[Int64, Float32, Bool]:
     """The worst episodes of each group give way to its best tour, walked from their own starts.
 
@@ -44,6 +44,7 @@ def reroot_best(
         coordinates: `[M, N, 2]` float32.
         tours: `[M, G, N]` int64.
         rewards: `[M, G, T]` float32, minus the added edges.
+        lengths: `[M, G]` float64, of the tours.
         count: R, episodes of each group that give way; below G.
         rng: draws the direction of each.
 
@@ -52,12 +53,12 @@ def reroot_best(
     """
     num_groups, group_size, _ = tours.shape
     rows = np.arange(num_groups)[:, None]
-    order = np.argsort(-rewards.sum(axis=-1, dtype=np.float64), axis=1, kind="stable")
+    order = np.argsort(lengths, axis=1, kind="stable")
     worst = np.ascontiguousarray(order[:, group_size - count :])
     best = tours[rows[:, 0], order[:, 0]]
     place_of = np.argsort(best, axis=1)
     first = place_of[rows, tours[rows, worst, 0]]
-    direction = rng.choice((-1, 1), size=worst.shape)
+    direction = 2 * rng.integers(2, size=worst.shape) - 1
     new_tours, new_rewards = tours.copy(), rewards.copy()
     _walk(coordinates, best, worst, first, direction, new_tours, new_rewards)
     replaced = np.zeros((num_groups, group_size), np.bool_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from tspmz.types import Float32, Int64
+from tspmz.types import Float32, Float64, Int64
 
 
 def shaped_rewards(rewards: Float32, edge_reward: float) -> Float32:
@@ -81,16 +81,20 @@ def value_targets(rewards: Float32, root_values: Float32, td_steps: int, discoun
     return targets
 
 
-def advantages(rewards: Float32) -> Float32:
+def lengths_from_rewards(rewards: Float32) -> Float64:
+    """Lengths `[..., G]` float64 of tours from their rewards `[..., G, T]` as stored: minus their sum."""
+    return -rewards.sum(axis=-1, dtype=np.float64)  # type: ignore[no-any-return]
+
+
+def advantages(lengths: Float64) -> Float32:
     """How much shorter each tour is than the mean of its group, relative to that mean.
 
     Args:
-        rewards: `[..., G, T]` float32, as stored: the length of a tour is minus their sum.
+        lengths: `[..., G]` float64.
 
     Returns:
         `[..., G]` float32, `(mean length - length) / mean length`; 0 where all lengths are 0.
     """
-    lengths = -rewards.sum(axis=-1, dtype=np.float64)
     mean = lengths.mean(axis=-1, keepdims=True)
     return ((mean - lengths) / np.where(mean > 0.0, mean, 1.0)).astype(np.float32)
 
