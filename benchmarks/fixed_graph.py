@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 def outcome(curve: LearningCurve) -> Outcome:
     """What a run's evaluations say."""
-    from tspmz.evaluation import SOLVED_TOLERANCE
+    from tspmz.tsp.reference import SOLVED_TOLERANCE
 
     shortest = curve.gap_greedy <= SOLVED_TOLERANCE
     last, steps = float(curve.gap_greedy[-1]), int(curve.train_steps[-1])

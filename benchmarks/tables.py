@@ -110,7 +110,8 @@ def measure(coordinates: Float32, agent: Agent | None, limited: int, limit: floa
         limited: instances for PyVRP; 0 leaves it out.
         limit: its seconds per instance.
     """
-    from tspmz.evaluation import SOLVED_TOLERANCE, gap_interval
+    from tspmz.evaluation import gap_interval
+    from tspmz.tsp.reference import SOLVED_TOLERANCE
 
     references: Float64 | None = None
     for method, solve, load, count in methods(coordinates, agent, limited, limit):

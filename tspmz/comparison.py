@@ -11,9 +11,10 @@ import numpy as np
 
 from tspmz.curves import LearningCurve, read_learning_curve
 from tspmz.errors import UsageError
-from tspmz.evaluation import SOLVED_TOLERANCE, EvaluationResult, evaluate, gap_interval
+from tspmz.evaluation import EvaluationResult, evaluate, gap_interval
 from tspmz.rundir import CONFIG
 from tspmz.tsp.instances import load_instance_sets
+from tspmz.tsp.reference import SOLVED_TOLERANCE
 
 
 class Compared(NamedTuple):

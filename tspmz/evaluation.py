@@ -17,12 +17,9 @@ from tspmz.errors import UsageError
 from tspmz.planning import Record
 from tspmz.tsp import tsplib
 from tspmz.tsp.instances import InstanceSet, load_instance_sets
-from tspmz.tsp.reference import Reference
+from tspmz.tsp.reference import SOLVED_TOLERANCE, Reference
 from tspmz.tsp.references import find_references
 from tspmz.types import Float64, Int64
-
-SOLVED_TOLERANCE = 1e-6
-"""An instance counts as solved up to this gap: what float32 coordinates cost."""
 
 _BOOTSTRAP_RESAMPLES = 2000
 _BOOTSTRAP_CHUNK = 100

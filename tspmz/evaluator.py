@@ -17,7 +17,6 @@ from tspmz.channels import Channels
 from tspmz.config import Config
 from tspmz.control import Phase
 from tspmz.decode import Decoded, Decoding, SearchFactory, decode
-from tspmz.evaluation import SOLVED_TOLERANCE
 from tspmz.games import play_test_games
 from tspmz.network.build import build_network, load_flat_weights, num_weights
 from tspmz.network.inference import SearchModel
@@ -30,6 +29,7 @@ from tspmz.settings import network_settings, search_settings
 from tspmz.stats import StatsRow
 from tspmz.tensorboard import EventWriter
 from tspmz.tsp import generators, reference
+from tspmz.tsp.reference import SOLVED_TOLERANCE
 from tspmz.tsp.tours import farthest_insertion, nearest_neighbor, tour_lengths
 from tspmz.types import Float32
 

@@ -15,7 +15,7 @@ from tspmz.config import Config
 from tspmz.config_files import flat_values
 from tspmz.curves import read_learning_curve
 from tspmz.errors import TspmzError
-from tspmz.evaluation import SOLVED_TOLERANCE, EvaluationResult, InstanceResult, gap_interval
+from tspmz.evaluation import EvaluationResult, InstanceResult, gap_interval
 from tspmz.plots.evaluation import Curve, draw_gap_against_budget, draw_gap_histogram, draw_learning_curves
 from tspmz.plots.style import to_svg
 from tspmz.plots.tours import draw_tour_beside_reference
@@ -32,6 +32,7 @@ from tspmz.report.page import (
     write_page,
 )
 from tspmz.tsp.instances import InstanceSet
+from tspmz.tsp.reference import SOLVED_TOLERANCE
 from tspmz.tsp.tours import farthest_insertion, nearest_neighbor
 from tspmz.types import Float64
 
