@@ -74,6 +74,10 @@ class HeldOut(NamedTuple):
     tours: np.ndarray
     source: str
 
+    def gap(self, found: Decoded) -> float:
+        """Mean length of the tours found / mean reference length - 1."""
+        return float(found.lengths.mean() / self.lengths.mean() - 1)
+
 
 def held_out_instances(config: Config, beat: Callable[[], None], num_cities: int | None = None) -> HeldOut:
     """Draw and solve the held-out instances; with LKH where elkai is installed, else by farthest insertion.
@@ -178,15 +182,15 @@ class Evaluator:
         self._version = version
         load_flat_weights(self._network, self._flat)
         train_steps = int(self._channels.stats.row("learner").get("train_steps"))
-        points, lengths = self._held_out.coordinates, self._held_out.lengths
+        points = self._held_out.coordinates
         greedy = self._decode(points, 1)
         multi = self._decode(points, self._starts)
         result = Evaluation(
             train_steps,
             greedy,
             multi,
-            float(greedy.lengths.mean() / lengths.mean() - 1),
-            float(multi.lengths.mean() / lengths.mean() - 1),
+            self._held_out.gap(greedy),
+            self._held_out.gap(multi),
             time.perf_counter() - started,
         )
         self._report(result)
@@ -238,12 +242,9 @@ class Evaluator:
     def _report_smaller(self, train_steps: int) -> None:
         """Where sizes are mixed: gaps on the others, beside those on the largest, which all else is about."""
         for held_out in self._smaller:
-            points, mean_length = held_out.coordinates, held_out.lengths.mean()
-            num_cities = points.shape[1]
+            num_cities = held_out.coordinates.shape[1]
             starts = min(self._starts, num_cities)
-            greedy, multi = (
-                float(self._decode(points, count).lengths.mean() / mean_length - 1) for count in (1, starts)
-            )
+            greedy, multi = (held_out.gap(self._decode(held_out.coordinates, count)) for count in (1, starts))
             self._events.scalars(
                 {f"evaluation/gap_greedy_{num_cities}": greedy, f"evaluation/gap_multi_{num_cities}": multi},
                 train_steps,

@@ -62,9 +62,10 @@ class NewerTargets:
         of_the_group = (fresh["source_actor"] == records["actor"][rows]) & (
             fresh["source_group_id"] == records["group_id"][rows]
         )
-        usable = (status == ReadStatus.OK) & of_the_group
+        sound = np.zeros(len(rows), np.bool_)
         for num_cities, of_size in by_size(records[rows]):
-            usable[of_size] &= sound_targets(fresh[of_size], num_cities)
+            sound[of_size] = sound_targets(fresh[of_size], num_cities)
+        usable = (status == ReadStatus.OK) & of_the_group & sound
         for name in set(_REPLACED) & set(fresh.dtype.names or ()):
             records[name][rows[usable]] = fresh[name][usable]
         return int(np.count_nonzero(usable))
