@@ -8,7 +8,10 @@ README = Path(__file__).with_name("README.md")
 
 EVAL = ["elkai>=2.0"]
 GYM = ["gymnasium>=1.0"]
-TEST = ["pytest>=8.0", "pytest-timeout>=2.2", "hypothesis>=6.100", "psutil>=5.9", "selenium>=4.15", *EVAL, *GYM]
+TEST = [
+    "pytest>=8.0", "pytest-timeout>=2.2", "pytest-xdist>=3.5", "hypothesis>=6.100", "psutil>=5.9", "selenium>=4.15",
+    *EVAL, *GYM,
+]  # fmt: skip
 LINT = ["ruff>=0.6", "mypy>=1.10"]
 
 setup(

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from process_helpers import TinyRun
 
 from tspmz import actor as actor_module
 from tspmz.actor import Actor
 from tspmz.control import Phase
+from tspmz.errors import RunError
 from tspmz.selfplay import play_groups
 from tspmz.types import Group
 
@@ -130,6 +132,43 @@ def test_f20_batch_whose_weights_got_too_old_is_played_again_with_newer_ones(
     group = run.channels.ring.read(0, 0)
     assert group is not None
     assert group.weights_version == newest
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_f30_batch_that_does_not_fit_is_played_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlap: bool
+) -> None:
+    settings = {"selfplay__groups_in_parallel": 5, "selfplay__overlap": overlap}
+    run = TinyRun(tmp_path, played=0, **settings)
+    played: list[int] = []
+
+    def cramped(model: Any, search: Any, source: Any, first: int, count: int, *args: Any, **settings: Any) -> Any:
+        if count > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        played.append(first)
+        return play_groups(model, search, source, first, count, *args, **settings)
+
+    monkeypatch.setattr(actor_module, "play_groups", cramped)
+    run.actor.play_once()
+    assert run.channels.ring.written(0) == run.channels.limiter.inserted == 5
+    assert [group.group_id for group in map(run.channels.ring.read, range(5), range(5)) if group] == list(range(5))
+    assert {groups for _, groups, _ in run.actor._players} <= {1, 2}
+    played.clear()
+    run.actor.play_once()
+    assert sorted(played) == list(range(5, 10))
+
+
+def test_f30_actor_without_memory_for_one_group_says_what_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cramped(*_: Any, **settings: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nand more")
+
+    run = TinyRun(tmp_path, played=0)
+    monkeypatch.setattr(actor_module, "play_groups", cramped)
+    with pytest.raises(RunError, match=r"lower selfplay\.group_size or search\.num_simulations \(CUDA out of m"):
+        run.actor.play_once()
+    assert run.channels.ring.written(0) == 0
 
 
 def test_f20_dropped_batches_cannot_starve_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ LEVELS = (
     ("weights", "stats", "display", "tensorboard", "control", "settings", "pretrained"),
     ("tsp", "search", "replay", "plots"),
     ("process", "console", "children", "rundir", "curves", "checkpoint", "best", "channels", "trained"),
-    ("acceleration", "network"),
+    ("acceleration", "fitting", "network"),
     ("loss", "learner", "selfplay"),
     ("rollback",),
     (

@@ -118,6 +118,25 @@ def test_batch_with_nan_leaves_the_weights_and_is_counted(batches: list[Batch], 
     assert (learner.train_steps, learner.attempts, learner.bad_steps_in_a_row) == (2, 3, 0)
 
 
+@pytest.mark.parametrize(("unroll_steps", "rtol"), [(0, 1e-4), (2, 0.05)])
+def test_batch_in_parts_gives_the_step_of_the_whole(batches: list[Batch], unroll_steps: int, rtol: float) -> None:
+    """Exactly without an unroll; with one up to how many states past the end each part happens to have."""
+    batch, settings = batches[0], {"learner__unroll_steps": unroll_steps, "learner__max_grad_norm": 1e6}
+    assert len(batch.coordinates) == 2
+    whole, parted = make_learner(**settings), make_learner(**settings)
+    parted._parts.count = 2
+    reports = [learner.step(batch, 0.0) for learner in (whole, parted)]
+    for name in ("total_loss", "policy_loss", "value_loss", "reward_loss", "policy_entropy", "value_error"):
+        assert reports[1].metrics[name] == pytest.approx(reports[0].metrics[name], rel=rtol, abs=1e-5)
+    np.testing.assert_allclose(reports[1].priorities, reports[0].priorities, rtol=1e-4)
+    np.testing.assert_allclose(reports[1].position_errors, reports[0].position_errors, rtol=1e-4)
+    one, other = (
+        torch.cat([p.grad.flatten() for p in learner.module.parameters() if p.grad is not None])
+        for learner in (whole, parted)
+    )
+    assert torch.linalg.norm(other - one) < rtol * torch.linalg.norm(one)
+
+
 def test_step_that_was_skipped_leaves_no_trace_in_the_next_one(batches: list[Batch]) -> None:
     nan = np.full_like(batches[0].policy_weights, np.nan)
     # so that nothing is drawn by the attempt's number

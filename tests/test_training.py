@@ -14,6 +14,7 @@ from process_helpers import TinyRun
 from tspmz import learner
 from tspmz.checkpoint import list_checkpoints, load_latest
 from tspmz.errors import RunError
+from tspmz.loss import Losses, LossInputs
 from tspmz.training import TrainingLoop, learner_device
 
 
@@ -157,9 +158,27 @@ def test_f30_out_of_memory_names_the_batch(tmp_path: Path, monkeypatch: pytest.M
 
     run = TinyRun(tmp_path)
     monkeypatch.setattr(learner, "unroll_loss", fail)
-    with pytest.raises(RunError, match=r"a batch of learner\.batch_groups = 2"):
+    with pytest.raises(RunError, match=r"a batch of learner\.batch_groups = 2, not even for one group at a time"):
         run.loop.train_once()
     assert run.loop.train_steps == 0
+
+
+def test_f30_batch_that_does_not_fit_is_trained_on_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = learner.unroll_loss
+    tried = []
+
+    def cramped(network: Any, inputs: LossInputs, **settings: Any) -> Losses:
+        tried.append(len(inputs.coordinates))
+        if tried[-1] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(network, inputs, **settings)
+
+    run = TinyRun(tmp_path)
+    monkeypatch.setattr(learner, "unroll_loss", cramped)
+    assert run.loop.train_once()
+    assert run.loop.train_once()
+    assert tried == [2, 1, 1, 1, 1]
+    assert run.loop.train_steps == 2
 
 
 def test_f30_failed_device_ends_the_run_in_one_line_and_keeps_the_checkpoint(

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_all
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ import numpy as np
 from tspmz.channels import Channels
 from tspmz.config import Config, parse_schedule
 from tspmz.control import Phase
+from tspmz.errors import RunError, TspmzError
+from tspmz.fitting import Parts, is_out_of_memory
 from tspmz.network.build import Network, build_network, load_flat_weights, num_weights
 from tspmz.network.inference import SearchModel
 from tspmz.process import enter_child
@@ -56,6 +59,7 @@ class Actor:
         self._clock = BeatingClock(self._row)
         self._writer = channels.ring.writer(index)
         self._count = selfplay.groups_in_parallel
+        self._parts = Parts("selfplay.groups_in_parallel")
         self._max_weights_lag = selfplay.max_weights_lag
         self._next_complaint = 0.0
         self._temperature = selfplay.temperature
@@ -120,12 +124,32 @@ class Actor:
         self._row.add("busy_seconds", time.perf_counter() - started)
 
     def _play(self, first: int) -> list[Group]:
-        """The next groups, from number `first` on; of two halves each is played by a thread of its own.
+        """The next groups, from number `first` on, in as many parts as memory needs.
+
+        Raises:
+            RunError: there is none for a single group.
+        """
+        count = self._source.batch_size(first, self._count)
+
+        def play(parts: list[slice]) -> list[Group]:
+            return [group for part in parts for group in self._play_part(first + part.start, part.stop - part.start)]
+
+        try:
+            return self._parts.run(count, play, tidy=self._players.clear)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise RunError(
+                f"actor {self.index}: not enough memory on {self._device} to play one group: lower "
+                f"selfplay.group_size or search.num_simulations ({str(error).splitlines()[0]})"
+            ) from None
+
+    def _play_part(self, first: int, count: int) -> list[Group]:
+        """So many groups from number `first` on, in lock-step; of two halves each is played by a thread of its own.
 
         Python runs one thread at a time, but not the one that waits for a GPU.
         """
-        temperature = self.temperature
-        count, num_cities = self._source.batch_size(first, self._count), self._source.size_of(first)
+        temperature, num_cities = self.temperature, self._source.size_of(first)
 
         def play(player: _Player, first: int) -> list[Group]:
             return play_groups(
@@ -137,7 +161,9 @@ class Actor:
             return play(self._player(0, count, num_cities), first)
         players = [self._player(0, count - count // 2, num_cities), self._player(1, count // 2, num_cities)]
         firsts = [first, first + players[0].groups]
-        return [group for half in self._threads.map(play, players, firsts) for group in half]
+        halves = [self._threads.submit(play, player, first) for player, first in zip(players, firsts, strict=True)]
+        wait_for_all(halves)  # should one fail, the other ends, too
+        return [group for half in halves for group in half.result()]
 
     def _too_old(self, groups: int) -> bool:
         """Whether too many versions were published since the batch began; its groups are then played again.
@@ -184,4 +210,7 @@ def actor_main(index: int, config: Config, channels: Channels, run_dir: Path, pa
     actor = Actor(index, config, channels)
     channels.stats.row("actor", index).beat()
     _LOG.info("actor %d starts at group %d (pid %d)", index, channels.ring.next_group_id(index), os.getpid())
-    actor.run()
+    try:
+        actor.run()
+    except TspmzError as error:
+        raise SystemExit(str(error)) from None  # the parent shows what its children print last

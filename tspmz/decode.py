@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from tspmz.fitting import batch_bytes
 from tspmz.network.build import Network
 from tspmz.network.inference import SearchModel
 from tspmz.network.rollout import Rollout, start_rollout
@@ -227,13 +228,14 @@ class _Maker:
         """
         decoding = self._decoding
         on_cpu = torch.device(self._device).type == "cpu"
-        limit = _CACHE_BYTES if on_cpu and decoding.decode != "search" else _BATCH_BYTES
+        most = batch_bytes(self._device, on_cpu=_BATCH_BYTES)
+        limit = _CACHE_BYTES if on_cpu and decoding.decode != "search" else most
         city_bytes = 4 * num_cities * (512 if decoding.decode == "search" else 24)
         column_bytes = decoding.augment * (city_bytes + self._tree_bytes(num_cities))
         row_bytes = episodes * column_bytes + num_cities * city_bytes
         rows = max(1, min(num_instances, limit // row_bytes))
         # one instance alone may take more than the cache: less at a time would encode it again and again
-        columns = episodes if row_bytes <= limit else max(1, min(episodes, _BATCH_BYTES // column_bytes))
+        columns = episodes if row_bytes <= limit else max(1, min(episodes, most // column_bytes))
         sliced = [slice(first, min(first + columns, episodes)) for first in range(0, episodes, columns)]
         for first in range(0, num_instances, rows):
             yield slice(first, min(first + rows, num_instances)), sliced

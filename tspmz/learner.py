@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from tspmz.acceleration import Compiled, lower_precision, to_device
-from tspmz.loss import Losses, LossInputs, unroll_loss
+from tspmz.fitting import Parts
+from tspmz.loss import Losses, LossInputs, combined, unroll_loss
 from tspmz.network.build import Network
 from tspmz.rng import generator_for
 from tspmz.tsp import symmetry
@@ -120,6 +121,7 @@ class Learner:
         self._augment = augment
         self._precision = precision
         self._compiled_loss = Compiled(unroll_loss, self.device, "learner.compile") if compile else None
+        self._parts = Parts("learner.batch_groups")
         self._max_grad_norm = max_grad_norm
         self._schedule = {
             "peak": learning_rate,
@@ -146,11 +148,8 @@ class Learner:
         rate = self.rate_factor * learning_rate(self.train_steps, progress, **self._schedule)  # type: ignore[arg-type]
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        loss = unroll_loss if self._compiled_loss is None else self._compiled_loss
-        with lower_precision(self.device, self._precision):
-            losses = loss(self.network, self._inputs(batch), **self._loss_settings)  # type: ignore[arg-type]
-        self._optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        inputs = self._inputs(batch)
+        losses = self._parts.run(len(batch.coordinates), lambda parts: self._gradients(inputs, parts))
         norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._max_grad_norm)
         metrics = _metrics(losses, norm, rate)
         self.attempts += 1
@@ -162,6 +161,21 @@ class Learner:
         else:
             self.bad_steps_in_a_row += 1
         return StepReport(finite, metrics, *_priorities(losses))
+
+    def _gradients(self, inputs: LossInputs, parts: list[slice]) -> Losses:
+        """Leave the gradients of a batch with the weights, one part of its groups after the other."""
+        loss = unroll_loss if self._compiled_loss is None else self._compiled_loss
+        self._optimizer.zero_grad(set_to_none=True)
+        found, shares = [], []
+        for part in parts:
+            chosen = LossInputs._make(None if field is None else field[part] for field in inputs)
+            with lower_precision(self.device, self._precision):
+                losses = loss(self.network, chosen, **self._loss_settings)  # type: ignore[arg-type]
+            shares.append((part.stop - part.start) / len(inputs.coordinates))
+            (losses.total * shares[-1]).backward()  # type: ignore[no-untyped-call]
+            # copies: what is compiled into a CUDA graph writes those of the next part to the same place
+            found.append(Losses(*(value.detach().clone() for value in losses)))
+        return combined(found, shares)
 
     def _inputs(self, batch: Batch) -> LossInputs:
         rng = generator_for(self._seed, "augmentation", 0, self.attempts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -174,6 +175,30 @@ def unroll_loss(
         reward_error=(reward_error / max(unroll_steps, 1)).sqrt(),
         priorities=seen.total.sum(dim=1) / seen.count.sum(dim=1),
         position_errors=seen.total / torch.where(seen.count > 0, seen.count, torch.nan),
+    )
+
+
+def combined(losses: Sequence[Losses], shares: Sequence[float]) -> Losses:
+    """The losses of a batch from those of its parts, which hold `shares` of its groups, in order.
+
+    Exact but for one thing: states past the end of an episode do not count, and are as many in one part as in another
+    only on average.
+    """
+    if len(losses) == 1:
+        return losses[0]
+    weights = torch.tensor(shares, device=losses[0].total.device)
+
+    def mean(name: str) -> Tensor:
+        return torch.stack([getattr(one, name) for one in losses]) @ weights
+
+    def root_mean_square(name: str) -> Tensor:
+        return (torch.stack([getattr(one, name) for one in losses]).square() @ weights).sqrt()
+
+    return Losses(
+        **{name: mean(name) for name in ("total", "policy", "value", "reward", "entropy")},
+        **{name: root_mean_square(name) for name in ("value_error", "reward_error")},
+        priorities=torch.cat([one.priorities for one in losses]),
+        position_errors=torch.cat([one.position_errors for one in losses]),
     )
 
 

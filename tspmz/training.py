@@ -17,6 +17,7 @@ from tspmz.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from tspmz.config import Config
 from tspmz.control import Phase
 from tspmz.errors import RunError, TspmzError
+from tspmz.fitting import is_out_of_memory
 from tspmz.learner import Learner, StepReport
 from tspmz.network.build import AnyNetwork, build_network, flatten_weights, num_weights
 from tspmz.process import enter_child
@@ -32,7 +33,6 @@ from tspmz.types import Batch
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 _PATIENCE_SECONDS = 60.0
-_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 _SHOWN = (
     "total_loss", "policy_loss", "value_loss", "reward_loss", "policy_entropy", "value_error", "reward_error",
     "gradient_norm", "learning_rate",
@@ -166,10 +166,11 @@ class TrainingLoop:
             return self.learner.step(batch, self.progress)
         except RuntimeError as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+            if is_out_of_memory(error):
                 raise RunError(
                     f"not enough memory on {self.learner.device} for a batch of learner.batch_groups = "
-                    f"{len(batch.slots)}: lower it ({reason})"
+                    f"{len(batch.slots)}, not even for one group at a time: lower learner.positions or "
+                    f"selfplay.group_size, or take a smaller network ({reason})"
                 ) from None
             if "CUDA error" in str(error):  # the device is lost: nothing can be computed or saved any more
                 raise RunError(

@@ -26,7 +26,9 @@ class LearnerConfig:
         "", "run folder, checkpoint or pretrained model whose weights a new run starts from, also of another number of "
         "cities; empty = random ones"
     )
-    batch_groups: int = setting(16, "groups in a batch", low=1, high=65_536)
+    batch_groups: int = setting(
+        16, "groups in a batch; where memory is not enough for all, parts are added up", low=1, high=65_536
+    )
     unroll_steps: int = setting(
         1, "dynamics steps K in the training unroll; those past the end of an episode are left out",
         low=0, high=100, source="MuZero, section 3"

@@ -20,7 +20,9 @@ class SelfPlayConfig:
         "different", "where the episodes of a group start: each in another city, drawn at random, or all in city 0 "
         "(only noise and temperature then make them differ)", choices=("different", "first_city"), fixed=True,
     )  # fmt: skip
-    groups_in_parallel: int = setting(16, "groups that one actor plays in lock-step", low=1, high=4096)
+    groups_in_parallel: int = setting(
+        16, "groups that one actor plays in lock-step; in parts where memory is not enough for all", low=1, high=4096
+    )
     temperature: float = setting(
         1.0, "exponent 1/temperature on visit counts (PUCT), factor of the Gumbel noise (Gumbel)", low=0.0, high=10.0
     )
