@@ -111,9 +111,9 @@ def test_settings_that_are_named_exist(name: str) -> None:
 def curves_in_code() -> set[str]:
     """Every text of the writers that looks like a tag; a name put into it at run time is written <name>."""
     found: set[str] = set()
-    parts: set[int] = set()
     for module in ("monitor", "evaluator", "pictures"):
         tree = ast.parse((ROOT / "tspmz" / f"{module}.py").read_text(encoding="utf-8"))
+        parts: set[int] = set()  # of this tree: ids are given again once it is gone
         for node in ast.walk(tree):  # a text comes after the one that it is a part of
             if isinstance(node, ast.JoinedStr):
                 found.add("".join(_part(value) for value in node.values))
