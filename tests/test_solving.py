@@ -64,7 +64,7 @@ def test_without_an_agent_it_is_the_one_that_comes_along(points: np.ndarray) -> 
 
 def test_true_rules_find_the_best_tour_of_few_cities(agent: Agent, points: np.ndarray) -> None:
     """Untrained, but every tour that a search comes across counts, and 720 tours are soon seen."""
-    found = solve(points, agent, decode="search", simulations=200, dynamics="true")
+    found = solve(points, agent, decode="search", simulations=50, dynamics="true")
     assert found.length == pytest.approx(solve_exact(points[None])[1][0], rel=1e-5)
     assert found.length == pytest.approx(tour_length(points, found.tour), rel=1e-5)
 

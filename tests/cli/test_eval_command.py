@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import types
 from pathlib import Path
@@ -213,6 +214,26 @@ def test_wrong_use_is_refused_before_any_work(
 ) -> None:
     assert code_of(*arguments) == 2
     assert message in capsys.readouterr().err
+    assert fake.calls == []
+
+
+def test_report_that_cannot_be_made_is_refused_before_any_work(
+    fake: FakeEvaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("notes").touch()
+    assert code_of("run", "--instances", "x", "--report", "notes/of/today") == 2
+    assert f"--report notes/of/today: nothing can be made in {tmp_path / 'notes'}" in capsys.readouterr().err
+    assert fake.calls == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_folder_that_may_not_be_written_to_is_refused_before_any_work(
+    option: str, fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("sealed").mkdir(mode=0o500)
+    assert code_of("run", "--instances", "x", option, "sealed/result") == 2
+    assert f"{option} sealed/result: " in capsys.readouterr().err
     assert fake.calls == []
 
 

@@ -101,7 +101,7 @@ def test_instances_of_several_sizes_count_by_their_own_gaps(tmp_path: Path) -> N
 def test_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="the report cannot be written"):
-        page_of(tmp_path / "file" / "page", tiny_run(tmp_path / "run"), [SPEC])
+        page_of(tmp_path / "file" / "page", tiny_run(tmp_path / "run"), [SPEC], reference="none")
 
 
 def test_browser_finds_nothing_to_complain_of_and_filled_tables(tmp_path: Path, browser: Any) -> None:

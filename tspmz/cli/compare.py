@@ -44,7 +44,7 @@ def compare(
     for source in sources:
         find_agent(source)
     how = measuring(**options)
-    check_folders({"--json": json_path, "--plot": plot})
+    check_folders({"--json": json_path, "--plot": plot}, report_dir)
     if plot is not None and plot.suffix not in PICTURES:
         raise UsageError(f"--plot {plot}: must end in .png or .svg")
     from tspmz.comparison import compare as measure

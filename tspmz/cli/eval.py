@@ -43,7 +43,7 @@ def evaluate(
     how = measuring(**options)
     if record_plot is not None and how["dynamics"] != "true":
         raise UsageError("--record-plot needs --decode search --dynamics true")
-    check_folders({"--json": json_path, "--csv": csv_path, "--record-plot": record_plot})
+    check_folders({"--json": json_path, "--csv": csv_path, "--record-plot": record_plot}, report_dir)
     from tspmz.evaluation import evaluate as measure
     from tspmz.tsp.instances import InstanceError, load_instance_sets
     from tspmz.tsp.reference import ReferenceSolverError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,12 +132,24 @@ def agent_and_files(words: Sequence[str]) -> tuple[Path | None, tuple[str, ...]]
     return Path(words[0]), tuple(words[1:])
 
 
-def check_folders(files: dict[str, Path | None]) -> None:
-    """Refuse output files (by option) whose folder is not there, before any work is done.
+def check_folders(files: dict[str, Path | None], report_dir: Path | None = None) -> None:
+    """Refuse what could not be written in the end, before any work is done.
+
+    Args:
+        files: output files by option; their folder must be there.
+        report_dir: folder of `--report`, which is made if need be.
 
     Raises:
         UsageError: names the first.
     """
     for option, path in files.items():
-        if path is not None and not path.absolute().parent.is_dir():
+        if path is None:
+            continue
+        if not path.absolute().parent.is_dir():
             raise UsageError(f"{option} {path}: the folder {path.parent} does not exist")
+        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{option} {path}: no file may be made in {path.parent}")
+    if report_dir is not None:
+        there = next(above for above in (report_dir.absolute(), *report_dir.absolute().parents) if above.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(f"--report {report_dir}: nothing can be made in {there}")
