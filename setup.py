@@ -45,7 +45,6 @@ setup(
         "tensorboardX>=2.6",
         "torch>=2.10",  # before 2.6 and 2.10, files could run code or damage memory even with weights_only=True
     ],
-    entry_points={"gymnasium.envs": ["__root__ = tspmz.tsp.gym_env:register"]},
     extras_require={
         "eval": EVAL,
         "gym": GYM,

@@ -31,6 +31,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "target: better ones only": {"replay.advantage_baseline": 0.0},
     "target: all of the baseline": {"replay.advantage_baseline": 1.0},
     "target: without the best tour from other starts": {"replay.rerooted_share": 0.0},
+    "target: a quarter the best tour from other starts": {"replay.rerooted_share": 0.25},
+    "encoder normalized by city": {"network.encoder_norm": "layer"},
     "group of 8": {"selfplay.group_size": 8},
     "group of 4": {"selfplay.group_size": 4},
     "1 simulation": {"search.num_simulations": 1},

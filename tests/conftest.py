@@ -16,8 +16,14 @@ hypothesis.settings.register_profile("tspmz", deadline=None, derandomize=True, d
 hypothesis.settings.load_profile("tspmz")
 
 
+_REAL_RUNS = ("integration", "benchmarks")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Skip what needs a GPU where there is none; real runs one after the other, for each starts several processes."""
+    for item in items:
+        if item.path.parent.name in _REAL_RUNS:
+            item.add_marker(pytest.mark.xdist_group("real runs"))
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if not wanting:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +153,32 @@ def test_f30_batch_that_does_not_fit_is_played_in_parts(
     run.actor.play_once()
     assert run.channels.ring.written(0) == run.channels.limiter.inserted == 5
     assert [group.group_id for group in map(run.channels.ring.read, range(5), range(5)) if group] == list(range(5))
-    assert {groups for _, groups, _ in run.actor._players} <= {1, 2}
+    assert {groups for _, groups, _ in run.actor._players} <= {1, 2}  # those for more are gone
     played.clear()
     run.actor.play_once()
     assert sorted(played) == list(range(5, 10))
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_f30_what_failed_is_given_back_before_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlap: bool
+) -> None:
+    run = TinyRun(tmp_path, played=0, selfplay__groups_in_parallel=4, selfplay__overlap=overlap)
+    held: list[weakref.ref[np.ndarray[Any, Any]]] = []
+    alive_at_retry: list[int] = []
+
+    def cramped(model: Any, search: Any, source: Any, first: int, count: int, *args: Any, **settings: Any) -> Any:
+        large = np.ones(1000)
+        if count > 1:
+            held.append(weakref.ref(large))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        alive_at_retry.append(sum(one() is not None for one in held))
+        return play_groups(model, search, source, first, count, *args, **settings)
+
+    monkeypatch.setattr(actor_module, "play_groups", cramped)
+    run.actor.play_once()
+    assert held
+    assert set(alive_at_retry) == {0}
 
 
 def test_f30_actor_without_memory_for_one_group_says_what_to_lower(

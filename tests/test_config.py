@@ -300,6 +300,11 @@ def test_rules_of_mixed_sizes(values: dict[str, object], named: str) -> None:
         build_config(values)
 
 
-def test_runs_from_before_mixed_sizes_keep_their_hash() -> None:
-    assert config_hash(build_config({})) == "72e93b80df7f045b"
+def test_runs_from_before_a_setting_keep_their_hash_and_what_they_did() -> None:
+    tree = Config().to_dict()
+    del tree["problem"]["mixed_sizes"], tree["network"]["encoder_norm"]
+    old = config_files.config_from_dict(tree, "a run")
+    assert config_hash(old) == "72e93b80df7f045b"
+    assert old.network.encoder_norm == "layer"
+    assert config_hash(build_config({})) != config_hash(old)
     assert config_hash(build_config(parse_cities("10..20"))) != config_hash(build_config({}))

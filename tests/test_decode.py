@@ -121,6 +121,20 @@ def test_sampled_tours_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(whole.tours, decode(network, points, decoding).tours)
 
 
+@pytest.mark.parametrize("decode_by", ["greedy", "sample"])
+def test_tours_from_some_starts_are_those_of_all_at_once(decode_by: str) -> None:
+    network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)
+    decoding = Decoding(decode_by, starts=None, augment=8, samples=2 if decode_by == "sample" else 1, seed=3)
+    whole = decode(network, points, decoding)
+    parts = [
+        decode(network, points, decoding._replace(starts=count, first_start=first))
+        for first, count in ((0, 1), (1, 3), (4, None))
+    ]
+    np.testing.assert_array_equal(np.min([part.lengths for part in parts], axis=0), whole.lengths)
+    with pytest.raises(ValueError, match="first_start = 4: must be 0 to 3"):
+        decode(network, points, decoding._replace(starts=3, first_start=4))
+
+
 @pytest.mark.parametrize("uniform", [0.0, 1.0 - 2.0**-24])
 def test_extreme_draws_are_legal(uniform: float) -> None:
     network, points = tiny_network(num_cities=N), random_coordinates(INSTANCES, N)

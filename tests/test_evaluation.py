@@ -177,9 +177,26 @@ def test_network_for_one_size_is_evaluated_on_it_and_refuses_others(kind: str, t
         evaluate(run, "uniform:9:4:1234", reference="none")
 
 
+def test_coordinates_are_evaluated_as_a_file_of_them_is(run_dir: Path, tmp_path: Path) -> None:
+    points = 30.0 * np.random.default_rng(4).random((4, 5, 2))
+    np.save(tmp_path / "mine.npy", points)
+    given, read = (evaluate(run_dir, one, reference="none") for one in (points, str(tmp_path / "mine.npy")))
+    assert np.array_equal(given.lengths, read.lengths)
+
+
 def test_more_starts_than_cities_are_refused(run_dir: Path) -> None:
     with pytest.raises(UsageError, match="--starts 6: the instances have only 5 cities"):
         evaluate(run_dir, SPEC, starts=6, reference="none")
+
+
+@pytest.mark.parametrize(
+    ("instances", "arguments", "message"),
+    [([], {}, "there are no instances"), (SPEC, {"starts": 0}, "must be at least 1"),
+     (SPEC, {"decode": "search", "simulations": 0}, "must be at least 1")],
+)  # fmt: skip
+def test_nothing_to_do_is_refused(run_dir: Path, instances: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        evaluate(run_dir, instances, reference="none", **arguments)
 
 
 def test_bad_instances_are_refused(run_dir: Path) -> None:

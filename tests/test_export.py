@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from process_helpers import TinyRun
 
+from tspmz import export as export_module
 from tspmz import rundir
 from tspmz.agent import load_agent
 from tspmz.checkpoint import list_checkpoints
 from tspmz.cli.command import run_command
 from tspmz.cli.export import export
+from tspmz.config_files import config_of
 from tspmz.decode import Decoding
+from tspmz.errors import RunError
 from tspmz.rundir import write_config
 from tspmz.tsp.generators import published_uniform
 
@@ -58,7 +61,9 @@ def test_card_says_what_was_trained_and_measured(
     assert card["train_steps"] == 1
     assert card["games"] == 4 * 4
     assert card["machine"] == "a machine"
-    assert card["settings"]["problem.num_cities"] == 6
+    assert card["cities"] == 6
+    assert card["sizes"] == [6]
+    assert "problem.num_cities" not in card["settings"]
     assert [row["instances"] for row in card["results"]] == [3] * 4
     assert [row["instance_set"] for row in card["small_results"]] == ["uniform:6:100:1234"] * 2
     every = card["results"][1]
@@ -66,8 +71,42 @@ def test_card_says_what_was_trained_and_measured(
     text = (tmp_path / "small.md").read_text()
     assert "| trained on | a machine |" in text
     assert text in capsys.readouterr().out
-    assert code_of(run, tmp_path / "small.pt", "--count", 2, "--trained-on", "another") == 0
-    assert json.loads((tmp_path / "small.json").read_text())["machine"] == "another"
+    assert "`bin/tspmz-train --cities 6 --set " in text
+    assert code_of(run, tmp_path / "other.pt", "--count", 2, "--trained-on", "another") == 0
+    assert json.loads((tmp_path / "other.json").read_text())["machine"] == "another"
+
+
+def test_command_on_the_card_gives_the_settings_of_the_run(run: Path, tmp_path: Path) -> None:
+    assert code_of(run, tmp_path / "small.pt", "--count", 2) == 0
+    card = json.loads((tmp_path / "small.json").read_text())
+    assert config_of({"problem.num_cities": card["cities"], **card["settings"]}) == load_agent(run, "cpu").config
+
+
+def test_exported_model_is_exported_again_without_what_it_does_not_say(run: Path, tmp_path: Path) -> None:
+    assert code_of(run, tmp_path / "small.pt", "--count", 2) == 0
+    assert code_of(tmp_path / "small.pt", tmp_path / "again.pt", "--count", 2) == 0
+    card = json.loads((tmp_path / "again.json").read_text())
+    assert (card["minutes"], card["games"], card["train_steps"]) == (None, None, 1)
+    assert "| training | not recorded, 1 train steps |" in (tmp_path / "again.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["small.pt", "small.json", "small.md"])
+def test_nothing_is_overwritten(run: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / name).write_text("mine")
+    assert code_of(run, tmp_path / "small.pt", "--count", 2) == 2
+    assert f"{name}: is there already" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_model_that_cannot_be_measured_leaves_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **settings: object) -> None:
+        raise RunError("no reference")
+
+    monkeypatch.setattr(export_module, "evaluate", fail)
+    assert code_of(run, tmp_path / "small.pt", "--count", 2) == 1
+    assert list(tmp_path.glob("small*")) == []
 
 
 def test_one_checkpoint_is_enough(run: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tspmz import fitting
@@ -40,6 +40,7 @@ def test_slices_cover_all_once_in_order_and_differ_by_one_at_most(size: int, cou
     assert len(slices) == min(size, count)
 
 
+@settings(max_examples=15)  # each try collects garbage, in a process that holds much
 @given(size=st.integers(1, 64), room=st.integers(1, 64))
 def test_what_does_not_fit_is_halved_until_it_does_and_then_stays_so(size: int, room: int) -> None:
     memory, parts, tidied = Memory(room), Parts("a.setting"), []
@@ -80,7 +81,8 @@ def test_what_torch_says_on_the_cpu_is_known() -> None:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError("something else"))
-    assert not is_out_of_memory(MemoryError())
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(OSError(12, "Cannot allocate memory"))
 
 
 def test_a_batch_takes_a_quarter_of_what_is_free_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

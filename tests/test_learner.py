@@ -247,3 +247,21 @@ def test_gradients_are_scaled_down_to_the_largest_norm(batches: list[Batch]) -> 
     norm = torch.stack([p.grad.norm() for p in learner.module.parameters() if p.grad is not None]).norm().item()
     assert report.metrics["gradient_norm"] > 1e-2
     assert norm == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "before", "after"),
+    [("adamw", "weight_decay", 0.1, 0.0), ("sgd", "momentum", 0.9, 0.5), ("adam", "weight_decay", 0.0, 0.2)],
+)
+def test_settings_of_the_optimizer_may_change_when_a_run_goes_on(
+    batches: list[Batch], kind: str, setting: str, before: float, after: float
+) -> None:
+    first = make_learner(learner__optimizer=kind, **{f"learner__{setting}": before})
+    first.step(batches[0], 0.0)
+    resumed, fresh = (make_learner(learner__optimizer=kind, **{f"learner__{setting}": after}) for _ in range(2))
+    resumed.load_state(first.state())
+    chosen = [group[setting] for group in resumed._optimizer.param_groups]
+    assert chosen == [group[setting] for group in fresh._optimizer.param_groups]
+    assert chosen[0] == after
+    resumed.roll_back(first.state(), 0.5)
+    assert [group[setting] for group in resumed._optimizer.param_groups] == chosen

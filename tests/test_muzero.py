@@ -13,6 +13,7 @@ from process_helpers import TINY, TinyRun
 import tspmz
 from tspmz.checkpoint import CheckpointError
 from tspmz.config import ConfigError
+from tspmz.config_files import load_config
 from tspmz.errors import UsageError
 
 SERIAL = {**TINY, "run.mode": "serial", "run.train_steps": 3, "evaluation.interval_seconds": 30.0}
@@ -100,3 +101,17 @@ def test_import_is_light() -> None:
     code = "import sys, tspmz; print(sorted({'torch', 'numpy', 'numba', 'rich', 'click'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_settings_are_those_of_the_command_for_as_many_cities() -> None:
+    large, small = tspmz.MuZero({"problem.num_cities": 50}).config, tspmz.MuZero().config
+    assert large == load_config([Path("presets/tsp50.toml")], values={"problem.num_cities": 50})
+    assert small == load_config([Path("presets/tsp20.toml")])
+    assert large.search.num_simulations != small.search.num_simulations
+
+
+def test_all_wrong_settings_are_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        tspmz.MuZero({"num_cities": 50, "problem.num_citie": 50, "run.minutes": "soon", "search.num_simulations": 4})
+    assert len(caught.value.problems) == 3
+    assert all(any(name in line for line in caught.value.problems) for name in ("num_cities", "num_citie", "soon"))

@@ -150,7 +150,7 @@ def test_first_signal_is_noted_and_the_second_interrupts_once() -> None:
 def test_signal_while_children_are_started_arrives_afterwards() -> None:
     with Interrupts() as interrupts:
         with stop_signals_blocked():
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # to this thread: another one may not have it blocked
             assert interrupts.signal is None
         assert interrupts.signal == signal.SIGINT
 

@@ -184,3 +184,21 @@ def test_groups_of_mixed_sizes_are_reanalyzed(tmp_path: Path, settings: dict[str
         newer[batch.tours.shape[2]] += run.loop.buffer.reanalyzed_share
     assert all(share > 3 for share in newer.values())  # of about 20 batches each
     assert run.loop.train_once()
+
+
+@pytest.mark.parametrize("settings", [VALUES, POLICY])
+def test_f30_batch_that_does_not_fit_is_reanalyzed_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    run, reanalyzer = reanalyzing(tmp_path, settings, played=4, selfplay__groups_in_parallel=4)
+    whole = Reanalyzer._reanalyze
+
+    def cramped(self: Reanalyzer, records: Any, *args: Any) -> None:
+        if len(records) > 1:
+            raise MemoryError
+        whole(self, records, *args)
+
+    monkeypatch.setattr(Reanalyzer, "_reanalyze", cramped)
+    assert reanalyzer.work_once() == 4
+    assert run.channels.reanalyzed is not None
+    assert run.channels.reanalyzed.written(0) == 4

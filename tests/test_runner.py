@@ -159,6 +159,23 @@ def test_silent_process_is_killed_but_gets_time_to_start(runner: Runner, caplog:
     assert "actor 0 was killed: it gave no sign of life for 70 s" in caplog.text
 
 
+def test_process_that_compiles_gets_more_time(runner: Runner) -> None:
+    runner._compiles["learner"] = True
+    assert runner._watch()
+    runner._awake_since -= 10_000.0
+    for name in ("learner", "actor 0"):
+        child = child_named(runner, name)
+        child.started = time.monotonic() - 500.0
+        runner._channels.stats.row(child.role).set("heartbeat", child.started + 1.0)
+    assert runner._watch()
+    assert child_named(runner, "learner").alive
+    assert child_named(runner, "actor 0").process is None
+    child_named(runner, "learner").started -= 500.0
+    runner._channels.stats.row("learner").set("heartbeat", time.monotonic() - 950.0)
+    with pytest.raises(RunError, match="learner was killed: it gave no sign of life for"):
+        runner._watch()
+
+
 def test_f4_processes_that_were_suspended_together_with_the_parent_are_not_taken_for_hung(runner: Runner) -> None:
     child = child_named(runner, "actor 0")
     assert runner._watch()

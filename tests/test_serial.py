@@ -9,7 +9,7 @@ import pytest
 from process_helpers import TINY, tiny_config
 
 from tspmz.checkpoint import load_latest
-from tspmz.errors import UsageError
+from tspmz.config import ConfigError
 from tspmz.replay.verify import scan_folder
 from tspmz.runner import train
 
@@ -53,9 +53,9 @@ def test_run_that_stores_nothing_trains_and_resumes(tmp_path: Path) -> None:
     assert resumed["next_group_ids"][0] > state["next_group_ids"][0]
 
 
-def test_serial_run_refuses_several_actors(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="plays with one actor, not 2"):
-        train(tiny_config(**SERIAL, selfplay__num_actors=2), tmp_path / "run")
+def test_serial_run_refuses_several_actors() -> None:
+    with pytest.raises(ConfigError, match=r"run\.mode = serial plays with one"):
+        tiny_config(**SERIAL, selfplay__num_actors=2)
 
 
 def test_run_over_mixed_sizes_trains_and_resumes(tmp_path: Path) -> None:

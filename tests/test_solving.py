@@ -163,3 +163,27 @@ def test_unknown_decoding_is_refused(agent: Agent, points: np.ndarray) -> None:
 def test_set_of_one_is_taken(agent: Agent) -> None:
     one = load_instances("uniform:7:1:1234")
     assert solve(one, agent).length == solve(one.coordinates[0], agent).length
+
+
+@pytest.mark.parametrize("decode", ["greedy", "sample"])
+def test_tour_does_not_depend_on_how_fast_the_machine_is(
+    agent: Agent, points: np.ndarray, monkeypatch: pytest.MonkeyPatch, decode: str
+) -> None:
+    found = []
+    for chunk in (1, 3, 8):
+        monkeypatch.setattr(solving, "_FIRST_CHUNK", chunk)
+        monkeypatch.setattr(solving, "_CHUNK_SECONDS", 0.0)
+        found.append(solve(points, agent, decode=decode, seed=5))
+    assert found[0].length == found[1].length == found[2].length
+    assert np.array_equal(found[0].tour, found[1].tour)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"seconds": -1.0}, "seconds = -1.0: must be above"), ({"simulations": 0}, "simulations = 0: must be at least")],
+)
+def test_numbers_out_of_range_are_refused(
+    agent: Agent, points: np.ndarray, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        solve(points, agent, decode="search", **arguments)

@@ -181,6 +181,20 @@ def test_f30_batch_that_does_not_fit_is_trained_on_in_parts(tmp_path: Path, monk
     assert run.loop.train_steps == 2
 
 
+def test_f18_no_checkpoint_is_written_between_a_rollback_and_the_next_good_step(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path)
+    run.loop.save()
+    run.loop.train_once()
+    with torch.no_grad():
+        next(iter(run.loop.learner.module.parameters())).view(-1)[0] = float("inf")
+    run.loop.save()  # publishes first, and that rolls back
+    assert run.channels.stats.row("learner").get("rollbacks") == 1
+    assert len(list_checkpoints(tmp_path / "checkpoints")) == 1
+    run.loop.train_once()
+    run.loop.save()
+    assert len(list_checkpoints(tmp_path / "checkpoints")) == 2
+
+
 def test_f30_failed_device_ends_the_run_in_one_line_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from tspmz.channels import Channels
 from tspmz.config import Config, parse_schedule
 from tspmz.control import Phase
 from tspmz.errors import RunError, TspmzError
-from tspmz.fitting import Parts, is_out_of_memory
+from tspmz.fitting import Parts, is_out_of_memory, reason_of
 from tspmz.network.build import Network, build_network, load_flat_weights, num_weights
 from tspmz.network.inference import SearchModel
 from tspmz.process import enter_child
@@ -136,12 +136,12 @@ class Actor:
 
         try:
             return self._parts.run(count, play, tidy=self._players.clear)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise RunError(
                 f"actor {self.index}: not enough memory on {self._device} to play one group: lower "
-                f"selfplay.group_size or search.num_simulations ({str(error).splitlines()[0]})"
+                f"selfplay.group_size or search.num_simulations ({reason_of(error)})"
             ) from None
 
     def _play_part(self, first: int, count: int) -> list[Group]:

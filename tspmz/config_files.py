@@ -18,8 +18,8 @@ PRESETS = Path(__file__).parent / "presets"
 _LARGEST_OF_PRESET = {"tsp20": 34, "tsp50": 1000}
 """Preset for the number of cities -> the most cities it is used for by itself; in ascending order."""
 
-_LATER_SETTINGS = {"problem.mixed_sizes"}
-"""Fixed settings that the first runs did not have."""
+_BEFORE = {"problem.mixed_sizes": "", "network.encoder_norm": "layer"}
+"""Fixed settings that the first runs did not have, and what those runs did."""
 
 _SIZES_OF_A_RANGE = 4
 
@@ -134,6 +134,26 @@ def build_config(values: Mapping[str, Any]) -> Config:
     return config
 
 
+def config_of(values: Mapping[str, Any]) -> Config:
+    """Config from dotted keys on top of the preset for their number of cities, as `tspmz-train` makes it of options.
+
+    Raises:
+        ConfigError: all problems at once, unknown keys and values of a wrong type among them.
+    """
+    flat: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, value in values.items():
+        if key not in settings():
+            problems.append(unknown_key_message(key))
+            continue
+        flat[key], problem = _coerce(key, value)
+        problems += [problem] if problem else []
+    if problems:
+        raise ConfigError(problems)
+    preset = preset_for(flat.get("problem.num_cities", Config().problem.num_cities))
+    return build_config(collect_values([preset], values=flat))
+
+
 def load_config(
     files: Iterable[Path] = (), overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
 ) -> Config:
@@ -196,13 +216,15 @@ def collect_values(
 def config_from_dict(tree: Mapping[str, Any], origin: str) -> Config:
     """Config from nested dictionaries, as `Config.to_dict` makes them (config.json, a checkpoint).
 
+    What they do not name has its default, or, where there was something else before there was a setting, that.
+
     Raises:
         ConfigError: every problem at once.
     """
     flat, problems = _flatten(tree, origin)
     if problems:
         raise ConfigError(problems)
-    return build_config(flat)
+    return build_config({**_BEFORE, **flat})
 
 
 def parse_config_json(content: bytes, origin: str) -> Config:
@@ -234,11 +256,11 @@ def differences(old: Config, new: Config) -> list[tuple[str, Any, Any, bool]]:
 def config_hash(config: Config) -> str:
     """16 hex digits over the fixed settings: equal hashes can share weights and stored episodes.
 
-    Runs from before a setting existed are what its default makes of them, and keep their hash.
+    Runs from before a setting existed keep their hash.
     """
     fixed = {
         key: value
         for key, field, value in walk(config)
-        if field.metadata["fixed"] and not (key in _LATER_SETTINGS and value == field.default)
+        if field.metadata["fixed"] and not (key in _BEFORE and value == _BEFORE[key])
     }
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]

@@ -37,7 +37,7 @@ class Decoding(NamedTuple):
     Attributes:
         decode: `greedy` (the policy's most likely city), `sample` (drawn from the policy) or `search`.
         simulations: per move, for `search`; None = as trained.
-        starts: tours per instance and symmetry, from cities 0, 1, ...; None = from every city.
+        starts: tours per instance and symmetry, from `first_start` on; None = from every city from there on.
         augment: 1, or 8 for all symmetries of the square.
         samples: tours per start, for `sample`.
         seed: of what `sample` draws.
@@ -47,6 +47,7 @@ class Decoding(NamedTuple):
         leaf_values: what a new node of that search is worth: one of `tsp.dynamics.LEAF_VALUES`; None = the
             network's value where it is the prior, else `nearest_neighbor`.
         backup: of `search`, `mean` or `max`; None = as trained, or what suits a uniform prior.
+        first_start: city that the first tour begins in: tours from some starts are the same as with all at once.
     """
 
     decode: str = "greedy"
@@ -59,6 +60,7 @@ class Decoding(NamedTuple):
     prior: str = "network"
     leaf_values: str | None = None
     backup: str | None = None
+    first_start: int = 0
 
     @property
     def true_rules(self) -> bool:
@@ -179,10 +181,11 @@ def decode(
         ValueError: a part of `decoding` out of range, or a search without `make_search`.
     """
     num_instances, num_cities, _ = coordinates.shape
-    num_starts = num_cities if decoding.starts is None else decoding.starts
+    first = decoding.first_start
+    num_starts = num_cities - first if decoding.starts is None else decoding.starts
     _check(decoding, num_starts, num_cities, make_search)
     per_start = decoding.samples if decoding.decode == "sample" else 1
-    starts = np.repeat(np.arange(num_starts), per_start)
+    starts = np.repeat(np.arange(first, first + num_starts), per_start)
     make = _Maker(network, decoding, make_search, edge_reward, device)
     best = np.full(num_instances, np.inf)
     best_tours = np.zeros((num_instances, num_cities), np.int64)
@@ -281,6 +284,8 @@ class _Draws:
         self._generators = [
             generator_for(decoding.seed, "evaluation", 1, i) for i in range(instances.start, instances.stop)
         ]
+        for generator in self._generators:
+            generator.random((decoding.first_start * decoding.samples, *self._shape), dtype=np.float32)
 
     def next(self, episodes: int) -> Float32:
         """Of the next episodes of each instance and symmetry, `[augment * I, episodes, N]`."""
@@ -295,6 +300,8 @@ def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: Se
         raise ValueError("decode = 'search' needs make_search")
     if not 1 <= num_starts <= num_cities:
         raise ValueError(f"starts = {num_starts}: must be 1 to {num_cities}, the number of cities")
+    if not 0 <= decoding.first_start <= num_cities - num_starts:
+        raise ValueError(f"first_start = {decoding.first_start}: must be 0 to {num_cities - num_starts}")
     if decoding.augment not in (1, symmetry.NUM_SYMMETRIES):
         raise ValueError(f"augment = {decoding.augment}: must be 1 or {symmetry.NUM_SYMMETRIES}")
     if decoding.samples < 1:

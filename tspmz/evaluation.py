@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tspmz.agent import Agent, get_agent
 from tspmz.decode import Decoding
 from tspmz.errors import UsageError
 from tspmz.planning import Record
 from tspmz.tsp import tsplib
-from tspmz.tsp.instances import InstanceSet, load_instance_sets
+from tspmz.tsp.instances import InstanceSet, from_array, load_instance_sets
 from tspmz.tsp.reference import SOLVED_TOLERANCE, Reference
 from tspmz.tsp.references import find_references
 from tspmz.types import Float64, Int64
@@ -181,7 +182,7 @@ def gap_interval(lengths: Float64, references: Float64) -> tuple[float, float]:
 
 def evaluate(
     source: Agent | str | os.PathLike[str] | None,
-    instances: str | Sequence[str] | Sequence[InstanceSet],
+    instances: str | Sequence[str] | Sequence[InstanceSet] | NDArray[Any],
     *,
     decode: str = "greedy",
     simulations: int | None = None,
@@ -201,7 +202,7 @@ def evaluate(
     Args:
         source: an agent, or the run directory or checkpoint of one; None = the pretrained model
             `pretrained.DEFAULT`, or no network where none is asked (`prior="uniform"`).
-        instances: texts as for `tsp.instances.load_instance_sets`, or what it returned.
+        instances: texts as for `tsp.instances.load_instance_sets`, what it returned, or coordinates `[I, N, 2]`.
         decode: `greedy`, `sample` or `search`.
         simulations: per move, for `search`; None = as trained.
         starts: tours per instance and symmetry, each from another city; None = from every city. The best counts.
@@ -228,11 +229,17 @@ def evaluate(
     True
     """
     decoding = Decoding(decode, simulations, starts, augment, samples, seed, dynamics, prior, leaf_values, backup)
+    if (starts is not None and starts < 1) or (simulations is not None and simulations < 1):
+        raise UsageError("starts and simulations must be at least 1")
     agent = get_agent(source, device, network=not (decoding.true_rules and prior == "uniform"))
     decoding = decoding._replace(backup=agent.backup(decoding))
     flat: list[InstanceSet] = []
+    if isinstance(instances, np.ndarray):
+        instances = [from_array("coordinates", instances)]
     for one in [instances] if isinstance(instances, str) else instances:
         flat.extend([one] if isinstance(one, InstanceSet) else load_instance_sets([one]))
+    if not flat:
+        raise UsageError("there are no instances to evaluate on")
     sizes = sorted({one.coordinates.shape[1] for one in flat})
     if starts is not None and starts > sizes[0] and len(sizes) == 1:
         raise UsageError(f"--starts {starts}: the instances have only {sizes[0]} cities")
@@ -262,7 +269,7 @@ def _measured(
 ) -> tuple[list[InstanceResult], Record | None]:
     """Results of the instances of a set, and the search's record where the set has lengths in the plane."""
     count, num_cities, _ = instances.coordinates.shape
-    fitting = decoding._replace(starts=min(decoding.starts or num_cities, num_cities))
+    fitting = decoding._replace(starts=None if decoding.starts is None else min(decoding.starts, num_cities))
     started = time.perf_counter()
     decoded = agent.decode(instances.coordinates, fitting, lambda part, tours: instances.part(part).lengths(tours))
     seconds = time.perf_counter() - started

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tspmz.agent import Agent, load_agent
-from tspmz.checkpoint import check_run_state, load_checkpoint, load_latest, write_state
+from tspmz.checkpoint import check_agent_state, load_checkpoint, load_latest, write_state
 from tspmz.config import Config
-from tspmz.config_files import config_from_dict, flat_values
+from tspmz.config_files import config_from_dict, config_of, flat_values
 from tspmz.decode import Decoding
 from tspmz.errors import UsageError
 from tspmz.evaluation import EvaluationResult, evaluate
@@ -35,21 +35,22 @@ _MEASURED = (
 
 
 def export_model(run: Path, target: Path, *, count: int, trained_on: str | None, command: str) -> dict[str, Any]:
-    """Write the weights of a run's newest checkpoint, or of a checkpoint, with a card.
+    """Write the weights of a run's newest checkpoint, or of a file with a model, with a card. Nothing is overwritten.
 
     Three files: `target`, which `agent.load_agent` reads, and beside it the card as `.json` and, for people, `.md`.
 
     Args:
-        run: run folder or checkpoint file.
+        run: run folder, checkpoint, its best model, or an exported one.
         target: file to write, `NAME.pt`.
         count: instances of the test set to measure on.
         trained_on: the machine that trained it; None = what the run's `config.json` says.
         command: that makes the files, for the card.
 
     Returns:
-        The card: name, bytes, weights, train_steps, minutes, games, distribution, cities, network, settings (that
-        differ from the defaults), machine, versions, git, measured_on, reference, results and small_results (name,
-        instance set, how, and what `EvaluationResult.summary` says), command.
+        The card: name, bytes, weights, train_steps, minutes and games (None where the file does not say),
+        distribution, cities, sizes, fixed_graph, network, settings (beside the number of cities), machine, versions,
+        git, measured_on, reference, results and small_results (name, instance set, how, and what
+        `EvaluationResult.summary` says), command.
 
     Raises:
         TspmzError, ReferenceSolverError: what is wrong, for people.
@@ -58,45 +59,63 @@ def export_model(run: Path, target: Path, *, count: int, trained_on: str | None,
         raise UsageError(f"{target}: must end in .pt")
     if not target.absolute().parent.is_dir():
         raise UsageError(f"{target}: the folder {target.parent} does not exist")
+    files = [target, target.with_suffix(".json"), target.with_suffix(".md")]
+    there = [path for path in files if path.exists()]
+    if there:
+        raise UsageError(f"{there[0]}: is there already; nothing is overwritten, name another file")
     state = _newest_state(run)
+    try:
+        card = _write(run, state, target, count, trained_on, command)
+        for path in files:
+            os.chmod(path, 0o644)  # what is given away is for everybody to read
+    except BaseException as error:
+        for path in files:  # a model without its card is none
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UsageError(f"{target}: cannot be written: {error.strerror}") from None
+        raise
+    return card
+
+
+def _write(
+    run: Path, state: dict[str, Any], target: Path, count: int, trained_on: str | None, command: str
+) -> dict[str, Any]:
     config = config_from_dict(state["config"], str(run))
     kept = {
         "config": state["config"],
         "learner": {"network": state["learner"]["network"], "train_steps": state["learner"]["train_steps"]},
     }
     started = read_started(run)
-    try:
-        write_state(target, kept)
-        agent = load_agent(target, "cpu")
-        num_cities = config.problem.num_cities
-        card = {
-            "name": target.stem,
-            "bytes": target.stat().st_size,
-            "weights": num_weights(agent.network),  # type: ignore[arg-type]
-            "network": config.network.kind,
-            "cities": num_cities,
-            "distribution": config.problem.distribution,
-            "train_steps": agent.train_steps,
-            "minutes": state["elapsed_seconds"] / 60,
-            "games": sum(state["next_group_ids"]) * config.selfplay.group_size,
-            "settings": _changed(config),
-            "machine": trained_on or started.get("machine") or "not recorded",
-            "versions": started.get("versions") or {},
-            "git": started.get("git") or "",
-            "measured_on": machine(),
-            "measured_with": versions(),
-            "reference": "lkh",
-            "results": _measured(agent, f"uniform:{num_cities}:{count}:{_SEED}", _WAYS),
-            "small_results": _measured(agent, f"uniform:{num_cities}:{SMALL_COUNT}:{_SEED}", _WAYS[:2]),
-            "command": command,
-        }
-        files = FileSystem()
-        atomic_write(files, target.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
-        atomic_write(files, target.with_suffix(".md"), card_text(card).encode())
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from None
-    for path in (target, target.with_suffix(".json"), target.with_suffix(".md")):
-        os.chmod(path, 0o644)  # what is given away is for everybody to read
+    write_state(target, kept)
+    agent = load_agent(target, "cpu")
+    num_cities = config.problem.num_cities
+    whole = "elapsed_seconds" in state  # best.pt and exported models do not say how long they were trained
+    card = {
+        "name": target.stem,
+        "bytes": target.stat().st_size,
+        "weights": num_weights(agent.network),  # type: ignore[arg-type]
+        "network": config.network.kind,
+        "cities": num_cities,
+        "sizes": list(config.problem.sizes),
+        "fixed_graph": config.problem.fixed_graph,
+        "distribution": config.problem.distribution,
+        "train_steps": agent.train_steps,
+        "minutes": state["elapsed_seconds"] / 60 if whole else None,
+        "games": sum(state["next_group_ids"]) * config.selfplay.group_size if whole else None,
+        "settings": _changed(config),
+        "machine": trained_on or started.get("machine") or "not recorded",
+        "versions": started.get("versions") or {},
+        "git": started.get("git") or "",
+        "measured_on": machine(),
+        "measured_with": versions(),
+        "reference": "lkh",
+        "results": _measured(agent, f"uniform:{num_cities}:{count}:{_SEED}", _WAYS),
+        "small_results": _measured(agent, f"uniform:{num_cities}:{SMALL_COUNT}:{_SEED}", _WAYS[:2]),
+        "command": command,
+    }
+    files = FileSystem()
+    atomic_write(files, target.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
+    atomic_write(files, target.with_suffix(".md"), card_text(card).encode())
     return card
 
 
@@ -105,19 +124,22 @@ def _newest_state(run: Path) -> dict[str, Any]:
         state, path, _ = load_latest(run / CHECKPOINTS if (run / CHECKPOINTS).is_dir() else run)
     else:
         state, path = load_checkpoint(run), run
-    check_run_state(state, path)
+    check_agent_state(state, path)
     return state
 
 
 def _changed(config: Config) -> dict[str, Any]:
-    defaults = flat_values(Config())
+    """The settings that `tspmz-train` must be given beside the number of cities."""
+    defaults = flat_values(config_of({"problem.num_cities": config.problem.num_cities}))
     return {key: value for key, value in flat_values(config).items() if value != defaults[key]}
 
 
 def _measured(agent: Agent, instances: str, ways: Sequence[tuple[str, Decoding]]) -> list[dict[str, Any]]:
     rows = []
     for name, decoding in ways:
-        result = evaluate(agent, instances, reference="lkh", **decoding._asdict())
+        result = evaluate(
+            agent, instances, decode=decoding.decode, starts=decoding.starts, augment=decoding.augment, reference="lkh"
+        )
         rows.append(_row(name, instances, decoding, result))
     return rows
 
@@ -130,20 +152,22 @@ def _row(name: str, instances: str, decoding: Decoding, result: EvaluationResult
 
 def card_text(card: dict[str, Any]) -> str:
     """The card for people, in Markdown."""
-    changed = " ".join(f"--set {key}={value}" for key, value in card["settings"].items())
+    cities = ", ".join(str(size) for size in card.get("sizes", [card["cities"]]))
+    drawn = "one instance" if card.get("fixed_graph") else f"instances of {cities} cities, drawn anew for each group"
+    given = "".join(f" --set {key}={value}" for key, value in card["settings"].items())
+    minutes = "not recorded" if card["minutes"] is None else f"{card['minutes']:.1f} minutes, {card['games']:,} games"
     lines = [
         f"# {card['name']}",
         "",
-        f"An agent for the Travelling Salesman Problem with {card['cities']} cities, trained by tspmz. Written by",
+        f"An agent for the Travelling Salesman Problem with {cities} cities, trained by tspmz. Written by",
         f"`{card['command']}`; do not edit by hand.",
         "",
         "| | |",
         "|---|---|",
         f"| network | {card['network']}, {card['weights']:,} weights, {card['bytes'] / 2**20:.2f} MiB |",
-        f"| data | self-play on {card['distribution']} instances of {card['cities']} cities, drawn anew for each "
-        "group; no tours of a solver |",
-        f"| training | {card['minutes']:.1f} minutes, {card['games']:,} games, {card['train_steps']:,} train steps |",
-        f"| settings | `bin/tspmz-train {changed}`, else the defaults |",
+        f"| data | self-play on {card['distribution']} {drawn}; no tours of a solver |",
+        f"| training | {minutes}, {card['train_steps']:,} train steps |",
+        f"| settings | `bin/tspmz-train --cities {card['cities']}{given}` |",
         f"| trained on | {card['machine']} |",
         f"| code | {card['git'] or 'not recorded'} |",
         f"| versions | {_versions_text(card['versions'])} |",
@@ -165,9 +189,8 @@ def card_text(card: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        f"It is for uniform instances of about {card['cities']} cities. On other sizes and distributions it runs, and "
-        "its tours get",
-        "worse; measure before you use it. If you only need short tours, use a solver.",
+        f"It is for {card['distribution']} instances of about {cities} cities. On other sizes and distributions it",
+        "runs, and its tours get worse; measure before you use it. If you only need short tours, use a solver.",
         "",
     ]
     return "\n".join(lines)

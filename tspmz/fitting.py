@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,8 +15,15 @@ R = TypeVar("R")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch says with it that a tensor found no room, on a GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY in str(error))
+    """Whether it says that something found no room: a tensor on a GPU or on the CPU, or an array."""
+    if isinstance(error, RuntimeError):
+        return isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error)
+    return isinstance(error, MemoryError)
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of its text, or what it is."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def batch_bytes(device: torch.device | str, on_cpu: int) -> int:
@@ -52,21 +60,22 @@ class Parts:
             tidy: gives back what was kept for larger parts.
 
         Raises:
-            RuntimeError: memory is not enough for one at a time either, or something else is wrong.
+            RuntimeError, MemoryError: not enough for one at a time either, or something else is wrong.
         """
         while True:
             try:
                 return work(self.slices(size))
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.count >= size:
                     raise
-                reason = str(error).splitlines()[0]
-            # only here, when the traceback no longer holds the tensors of what failed
+                reason = reason_of(error)
+            # only here, when the traceback no longer holds what failed
             self.count = min(2 * self.count, size)
             _LOG.warning(
                 "%s = %d: not enough memory, goes on in %d parts (%s)", self._setting, size, self.count, reason
             )
             tidy()
+            gc.collect()  # an error that came from another thread is held by what waited for it, and holds it, too
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

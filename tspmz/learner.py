@@ -217,8 +217,7 @@ class Learner:
         Raises:
             RuntimeError: the weights are of another network.
         """
-        self.module.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._load_weights(state)
         self.train_steps = int(state["train_steps"])
         self.attempts = int(state["attempts"])
         self.bad_steps_in_a_row = int(state["bad_steps_in_a_row"])
@@ -232,10 +231,19 @@ class Learner:
             state: what `state` gave.
             rate_factor: on the present learning rate.
         """
-        self.module.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._load_weights(state)
         self.bad_steps_in_a_row = 0
         self.rate_factor *= rate_factor
+
+
+    def _load_weights(self, state: dict[str, Any]) -> None:
+        """Weights and the optimizer's averages; its settings stay those of this learner: a resume may change them."""
+        kept = ("weight_decay", "momentum")
+        chosen = [{key: group[key] for key in group if key in kept} for group in self._optimizer.param_groups]
+        self.module.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        for group, settings in zip(self._optimizer.param_groups, chosen, strict=True):
+            group.update(settings)
 
 
 def _draw(rng: np.random.Generator, rows: int, total: int, count: int) -> Int64:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tspmz.config import Config
-from tspmz.config_files import build_config
+from tspmz.config_files import config_of
 from tspmz.errors import UsageError
 from tspmz.rng import generator_for
 from tspmz.rundir import BEST_MODEL, CHECKPOINTS
@@ -43,7 +43,7 @@ class MuZero:
     """
 
     def __init__(self, config: Config | Mapping[str, Any] | None = None) -> None:
-        self.config = config if isinstance(config, Config) else build_config(config or {})
+        self.config = config if isinstance(config, Config) else config_of(config or {})
         self.agent: Agent | None = None
         self.run_dir: Path | None = None
 

@@ -12,6 +12,7 @@ import numpy as np
 from tspmz.channels import Channels, window_per_actor
 from tspmz.config import Config
 from tspmz.control import Phase
+from tspmz.fitting import Parts
 from tspmz.network.build import Network, build_network, load_flat_weights, num_weights
 from tspmz.network.inference import SearchModel
 from tspmz.process import enter_child
@@ -59,6 +60,7 @@ class Reanalyzer:
         self._fraction = config.replay.reanalyze_fraction
         self._window = min(window_per_actor(config), channels.ring.slots_per_actor)
         self._count = config.selfplay.groups_in_parallel
+        self._parts = Parts("selfplay.groups_in_parallel")
         self._group_size = config.selfplay.group_size
         self._search_settings = search_settings(config) if config.replay.reanalyze_policy else None
         self._searches: dict[tuple[int, int], BatchedSearch] = {}
@@ -102,7 +104,7 @@ class Reanalyzer:
         self._row.add("groups_skipped", len(actors) - len(records))
         if len(records):
             for num_cities, rows in by_size(records):
-                self._reanalyze(records[rows], num_cities, rng)
+                self._reanalyze_in_parts(records[rows], num_cities, rng)
             self._row.add("groups_reanalyzed", len(records))
         self._row.add("busy_seconds", time.perf_counter() - started)
         return len(records)
@@ -123,6 +125,15 @@ class Reanalyzer:
         status = ring.read_many(slots, group_ids, self._records)
         records = self._records[: len(slots)]
         return records[(status == ReadStatus.OK) & valid_groups(records)]
+
+    def _reanalyze_in_parts(self, records: Records, num_cities: int, rng: np.random.Generator) -> None:
+        """In as many parts as memory needs."""
+
+        def work(parts: list[slice]) -> None:
+            for one in parts:
+                self._reanalyze(records[one], num_cities, rng)
+
+        self._parts.run(len(records), work, tidy=self._searches.clear)
 
     def _reanalyze(self, records: Records, num_cities: int, rng: np.random.Generator) -> None:
         coordinates = np.ascontiguousarray(part(records, "coordinates", num_cities))

@@ -37,6 +37,7 @@ _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 0.25
 _STOP_SECONDS = {"actor": 2.0, "reanalyzer": 2.0, "learner": 120.0, "recorder": 60.0, "evaluator": 60.0}
 _STARTUP_SECONDS = 120.0
+_COMPILE_SECONDS = 900.0
 _OTHER_CHILDREN = 4  # learner, reanalyzer, recorder, evaluator
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 10.0
@@ -69,6 +70,7 @@ class Runner:
         reanalyzer = Child("reanalyzer", 0, reanalyzer_main, (config, channels, path))
         self._reanalyzers = [reanalyzer] if config.reanalyzes else []
         self._optional = [*self._evaluators, *self._reanalyzers]
+        self._compiles = {"learner": config.learner.compile, "actor": config.selfplay.compile}
         self._child_lines = ChildLines(path)
         self._last_look = self._awake_since = -math.inf
 
@@ -172,6 +174,8 @@ class Runner:
         limit = self._config.run.heartbeat_seconds
         if beat < child.started:  # it still loads its libraries
             limit = max(limit, _STARTUP_SECONDS)
+        if self._compiles.get(child.role, False):  # at the first batch of each shape
+            limit = max(limit, _COMPILE_SECONDS)
         if silence > limit:
             child.kill(f"it gave no sign of life for {silence:.0f} s")
 

@@ -12,7 +12,6 @@ from tspmz.best import BestModel
 from tspmz.channels import Channels
 from tspmz.config import Config
 from tspmz.display import Display, ProcessView
-from tspmz.errors import UsageError
 from tspmz.evaluator import Evaluator
 from tspmz.monitor import Monitor
 from tspmz.recorder import Recorder
@@ -46,7 +45,7 @@ def run_serial(
         RunError: as in parallel mode.
     """
     if config.selfplay.num_actors != 1:
-        raise UsageError(f"run.mode = serial plays with one actor, not {config.selfplay.num_actors}: use --actors 1")
+        raise ValueError(f"a serial run plays with one actor, not {config.selfplay.num_actors}")
     replay = run.path / REPLAY
     manifest = restored.replay.manifest if restored else Manifest(replay, run.run_id)
     sealed = restored.replay.next_group_ids if restored else {}

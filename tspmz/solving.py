@@ -117,6 +117,10 @@ def solve(
     """
     if decode not in ("greedy", "sample", "search"):
         raise ValueError(f"decode = {decode!r}: must be greedy, sample or search")
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"seconds = {seconds!r}: must be above 0")
+    if simulations is not None and simulations < 1:
+        raise ValueError(f"simulations = {simulations!r}: must be at least 1")
     one = instance if isinstance(instance, InstanceSet) else _one_instance(instance)
     agent = get_agent(source, device)
     started = time.monotonic()
@@ -189,17 +193,17 @@ class _Attempt:
             yield self._history[-1]
 
     def _make(self, step: _Round, first: int, count: int) -> None:
-        """Tours from the cities `first .. first + count - 1`: decoding starts at 0, so the cities are renumbered."""
-        cities = np.roll(np.arange(self._num_cities), -first)
-        seen = symmetry.apply(self._instance.coordinates[:, cities], step.image)
+        """Tours from the cities `first .. first + count - 1`."""
         found = self._agent.decode(
-            seen, step.decoding._replace(starts=count), lambda _, tours: self._instance.lengths(cities[tours])
+            symmetry.apply(self._instance.coordinates, step.image),
+            step.decoding._replace(starts=count, first_start=first),
+            lambda _, tours: self._instance.lengths(tours),
         )
         self._tours += count
         self._simulations += count * max(self._num_cities - 2, 0) * self._agent.simulations(step.decoding)
         if found.lengths[0] < self._best:
             self._best = float(found.lengths[0])
-            self._tour = cities[found.tours[0]]
+            self._tour = found.tours[0]
             self._method = step.method
 
     def solution(self, polish: bool) -> Solution:

@@ -17,7 +17,7 @@ from tspmz.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from tspmz.config import Config
 from tspmz.control import Phase
 from tspmz.errors import RunError, TspmzError
-from tspmz.fitting import is_out_of_memory
+from tspmz.fitting import is_out_of_memory, reason_of
 from tspmz.learner import Learner, StepReport
 from tspmz.network.build import AnyNetwork, build_network, flatten_weights, num_weights
 from tspmz.process import enter_child
@@ -164,8 +164,8 @@ class TrainingLoop:
     def _step(self, batch: Batch) -> StepReport:
         try:
             return self.learner.step(batch, self.progress)
-        except RuntimeError as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+        except (RuntimeError, MemoryError) as error:
+            reason = reason_of(error)
             if is_out_of_memory(error):
                 raise RunError(
                     f"not enough memory on {self.learner.device} for a batch of learner.batch_groups = "
@@ -204,6 +204,7 @@ class TrainingLoop:
 
     def _roll_back(self, why: str) -> None:
         self._rollbacks.roll_back(self.learner, self._batch, why)
+        self._sound = False
         self._row.set("rollbacks", self._rollbacks.count)
 
     def publish(self) -> None:
@@ -222,8 +223,7 @@ class TrainingLoop:
     def save_if_due(self) -> None:
         """Write a checkpoint when `learner.checkpoint_seconds` have passed since the last one.
 
-        None is written within a row of skipped steps, nor after a rollback before the first good step: it would push
-        out a good one.
+        None is written within a row of skipped steps.
         """
         if time.monotonic() >= self._next_checkpoint and self._sound:
             self.save()
@@ -231,12 +231,15 @@ class TrainingLoop:
     def save(self, final: bool = False) -> None:
         """Publish, then write a checkpoint: a resumed run starts with exactly the weights that actors then play with.
 
-        A disk that refuses costs the checkpoint, not the run, unless it is the final one.
+        A disk that refuses costs the checkpoint, not the run, unless it is the final one. None is written after a
+        rollback before the first good step, unless it is the final one: it would push out a good one.
 
         Raises:
             RunError: the final checkpoint could not be written, or a weight is not finite.
         """
         self.publish()
+        if not self._sound and not final:
+            return
         if self.before_save is not None:
             self.before_save()
         self._next_checkpoint = time.monotonic() + self._config.learner.checkpoint_seconds

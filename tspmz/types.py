@@ -80,13 +80,14 @@ class Batch(NamedTuple):
         coordinates: `[M, N, 2]` float32.
         tours: `[M, G, N]` int64.
         rewards: `[M, G, T]` float32, in the scale of `problem.reward`.
-        prior_log_probs: `[M, G, T]` float32, as in `Group`.
+        prior_log_probs: `[M, G, T]` float32, as in `Group`; of the moves as played, also where `tours` and `rewards`
+            are now a walk of the group's best tour.
         value_targets: `[M, G, T + 1]` float32, n-step or Monte-Carlo; the value after the last move is 0.
         policy_targets: `[M, G, T, N]` float32 distribution over the next city; None where the target is the move
             played (policy target `advantage`).
         policy_weights: `[M, G]` float32 factor of each episode's policy loss (1 unless the target is `advantage`,
             where those below the group's baseline are negative).
-        lengths: `[M, G]` float32 tour lengths.
+        lengths: `[M, G]` float32, of the tours as played.
         importance_weights: `[M]` float32, divided by the batch maximum.
         positions: `[M, P]` int64, which positions of each group are trained on; None leaves the choice to the learner.
         position_weights: `[M, P]` float32 importance weights of the positions, on top of those of the groups; their

@@ -176,8 +176,8 @@ def test_training_from_the_menu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         return build_config({**TINY, "run.mode": "serial", "run.train_steps": 2, "evaluation.interval_seconds": 0.0})
 
     menu_text = ("1", "5", "1", "3", "1", "0", "5")
-    real = muzero.build_config
-    monkeypatch.setattr(muzero, "build_config", lambda values: tiny_serial(values) if values else real(values))
+    real = muzero.config_of
+    monkeypatch.setattr(muzero, "config_of", lambda values: tiny_serial(values) if values else real(values))
     text, _ = session(*menu_text)
     assert "done; the run is in runs/5-1" in text
     assert "5 cities, 2 train steps" in text

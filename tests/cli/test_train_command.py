@@ -16,7 +16,7 @@ from tspmz.cli.command import run_command
 from tspmz.cli.train import train
 from tspmz.config import Config, settings
 from tspmz.config_files import build_config, flat_values
-from tspmz.errors import RunError, TspmzError
+from tspmz.errors import RunError, TspmzError, UsageError
 from tspmz.rundir import RunDirectory, read_config
 from tspmz.shared import SharedMemoryError
 
@@ -306,3 +306,23 @@ def test_script_prints_help(name: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
     assert done.stdout.startswith(f"Usage: {name} [OPTIONS]")
+
+
+def test_folder_of_a_run_that_never_began_is_used_by_the_next(runner: FakeRunner) -> None:
+    def refuse(config: Config, run_dir: Path, resume: bool, allow_empty_replay: bool) -> int:
+        raise UsageError("no such device")
+
+    runner.train, train_well = refuse, runner.train  # type: ignore[method-assign]
+    assert code_of("--minutes", "1") == 2
+    runner.train = train_well  # type: ignore[method-assign]
+    assert code_of("--minutes", "1") == 0
+    assert [path.name for path in Path("runs").iterdir()] == ["20-1"]
+
+
+def test_initial_weights_are_for_new_runs(
+    runner: FakeRunner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored_run(tmp_path / "run")
+    assert code_of("--resume", "run", "--init-from", "tsp20") == 2
+    assert "(--init-from) is for new runs" in capsys.readouterr().err
+    assert runner.calls == []

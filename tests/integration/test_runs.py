@@ -85,7 +85,7 @@ def test_reanalyzer_that_is_killed_or_hangs_is_restarted_and_its_targets_are_use
 
 
 def test_f2_f4_f23_actor_that_is_killed_or_hangs_is_restarted(start: Starter, wait_until: WaitUntil) -> None:
-    run = start("run", "--actors", "2", "--set", "run.heartbeat_seconds=8")
+    run = start("run", "--actors", "2", "--set", "run.heartbeat_seconds=20")
     wait_until(lambda: run.pids("actor 0") and run.pids("actor 1") and len(run.sealed()) == 2)
     with pytest.raises(UsageError, match=f"in use by process {run.process.pid} on "):
         RunDirectory.open(run.directory)

@@ -107,3 +107,16 @@ def test_scalar_is_the_mean_of_the_atoms_mapped_back() -> None:
 
 def test_support_is_no_part_of_the_weights() -> None:
     assert Support(3, 0.1).state_dict() == {}
+
+
+def test_expectation_is_as_exact_under_autocast() -> None:
+    support = Support(32, 0.2)
+    scalars = torch.linspace(-4.0, 0.0, 41)
+    lower, upper_probability = support.two_hot(scalars)
+    probabilities = torch.zeros(41, support.num_atoms)
+    probabilities[torch.arange(41), lower] = 1 - upper_probability
+    probabilities[torch.arange(41), lower + 1] = upper_probability
+    with torch.autocast("cpu", torch.bfloat16):
+        found = support.to_scalar((probabilities + 1e-30).log())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, scalars, atol=1e-5, rtol=1e-5)

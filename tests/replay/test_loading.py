@@ -7,13 +7,16 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
+import numpy as np
 import pytest
 from faulty_files import FaultyFiles
 from replay_helpers import make_group, same_group
 
-from tspmz.replay.files import FileSystem
+from tspmz.replay import files, reading
+from tspmz.replay.files import FileSystem, NotEnoughMemoryError
 from tspmz.replay.loading import LoadReport, load_segments
 from tspmz.replay.manifest import MANIFEST_NAME, Manifest, parse_manifest
 from tspmz.replay.segments import NewerSchemaError, SegmentError, SegmentInfo, SegmentWriter
@@ -355,3 +358,25 @@ def test_failed_manifest_write_can_be_tried_again(tmp_path: Path) -> None:
     retried.add(info)
     retried.add(info)
     assert Manifest.load(tmp_path).entries == [info]
+
+
+@pytest.mark.parametrize("place", ["reading.np", "files.open"])
+def test_f29_whole_segment_without_room_in_memory_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """It is no damaged one: with more memory everything is there."""
+
+    def refuse(*_: object, **settings: object) -> None:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    folder(tmp_path)
+    before = sorted(os.listdir(tmp_path))
+    with monkeypatch.context() as patched:
+        if place == "reading.np":
+            patched.setattr(reading, "np", SimpleNamespace(**{**vars(np), "zeros": refuse}))
+        else:
+            patched.setattr(files, "open", refuse, raising=False)
+        with pytest.raises(NotEnoughMemoryError, match="not enough memory for"):
+            load(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert load(tmp_path).stored_groups == 12

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tspmz.tsp.generators import published_uniform
-from tspmz.tsp.instances import InstanceError, load_instances
+from tspmz.tsp.instances import InstanceError, from_array, load_instances
 from tspmz.tsp.tours import tour_length
 
 
@@ -132,3 +132,12 @@ def test_damaged_file_is_refused_or_read_but_never_another_error(tmp_path):
             assert np.isfinite(load_instances(str(path)).coordinates).all()
         except InstanceError:
             continue
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-2, 1.0, 100.0])
+def test_unit_of_the_coordinates_does_not_change_what_the_network_sees(scale):
+    points = np.random.default_rng(0).random((3, 9, 2))
+    points[:, 0], points[:, 1] = 0.0, 1.0  # so that each fills the unit square
+    found = from_array("mine", 0.5 * (scale < 1.0) + scale * points)
+    np.testing.assert_allclose(found.coordinates, points, atol=1e-6)
+    np.testing.assert_allclose(found.scales, scale, rtol=1e-6)

@@ -38,6 +38,9 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     except TspmzError as error:
         _complain([str(error)])
         code = error.exit_code
+    except MemoryError as error:
+        _complain([f"not enough memory: {str(error) or 'the work is too large for this machine'}"])
+        code = 1
     sys.exit(code)
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tspmz.cli.command import command_line, run_command
-from tspmz.cli.measuring import check_folders, measuring, measuring_options
+from tspmz.cli.measuring import PICTURES, check_folders, measuring, measuring_options
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
 if TYPE_CHECKING:
     from tspmz.comparison import Compared
 
-PICTURES = (".png", ".svg")
+_TABLE_WIDTH = 124
 
 
 @click.command(name="tspmz-compare", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -45,6 +45,8 @@ def compare(
         find_agent(source)
     how = measuring(**options)
     check_folders({"--json": json_path, "--plot": plot}, report_dir)
+    if plot is not None and not any(source.is_dir() for source in sources):
+        raise UsageError("--plot: none of the agents is a run folder, and only these have learning curves")
     if plot is not None and plot.suffix not in PICTURES:
         raise UsageError(f"--plot {plot}: must end in .png or .svg")
     from tspmz.comparison import compare as measure
@@ -93,6 +95,7 @@ def _print(rows: Sequence[Compared]) -> None:
             f"{summary['seconds']:.2f}",
         )  # fmt: skip
     console = Console()
+    console.width = max(console.width, _TABLE_WIDTH)  # narrower, rich would cut the figures
     console.print(table)
     for note in rows[0].result.notes:
         console.print(note, style="dim", highlight=False, markup=False)

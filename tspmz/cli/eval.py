@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tspmz.cli.command import command_line, run_command
-from tspmz.cli.measuring import agent_and_files, check_folders, measuring, measuring_options
+from tspmz.cli.measuring import PICTURES, agent_and_files, check_folders, measuring, measuring_options
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
@@ -43,6 +43,8 @@ def evaluate(
     how = measuring(**options)
     if record_plot is not None and how["dynamics"] != "true":
         raise UsageError("--record-plot needs --decode search --dynamics true")
+    if record_plot is not None and record_plot.suffix not in PICTURES:
+        raise UsageError(f"--record-plot {record_plot}: must end in .png or .svg")
     check_folders({"--json": json_path, "--csv": csv_path, "--record-plot": record_plot}, report_dir)
     from tspmz.evaluation import evaluate as measure
     from tspmz.tsp.instances import InstanceError, load_instance_sets

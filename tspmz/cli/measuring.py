@@ -15,6 +15,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 INSTANCE_FILES = (".tsp", ".npy")
+PICTURES = (".png", ".svg")
+MOST_SIMULATIONS = 100_000
+_MOST_SAMPLES = 1_000_000
 
 
 class Starts(click.ParamType):
@@ -31,11 +34,14 @@ class Starts(click.ParamType):
         return int(value)
 
 
-leaf_values_option = click.option(
-    "--leaf-values", type=click.Choice(["network", "nearest_neighbor", "farthest_insertion", "zero"]),
-    help="What a new tree node is worth with --dynamics true: the network's value, what a rule makes of the rest of "
-    "the tour, or 0 [default: network; nearest_neighbor with --prior uniform].",
-)  # fmt: skip
+def leaf_values_option(default: str) -> Callable[[Function], Function]:
+    """`--leaf-values`, whose help says what its default is."""
+    return click.option(
+        "--leaf-values", type=click.Choice(["network", "nearest_neighbor", "farthest_insertion", "zero"]),
+        help="What a new tree node is worth with --dynamics true: the network's value, what a rule makes of the rest "
+        f"of the tour, or 0 [default: {default}].",
+    )  # fmt: skip
+
 
 _OPTIONS = (
     click.option(
@@ -48,7 +54,7 @@ _OPTIONS = (
         help="Each move the policy's most likely one, one drawn from it, or found by tree search.",
     ),
     click.option(
-        "--simulations", type=click.IntRange(min=1), metavar="S",
+        "--simulations", type=click.IntRange(1, MOST_SIMULATIONS), metavar="S",
         help="Simulations per move [default: those of the run].",
     ),
     click.option(
@@ -59,7 +65,7 @@ _OPTIONS = (
         "--prior", type=click.Choice(["network", "uniform"]), default="network", show_default=True,
         help="Of --dynamics true; with uniform priors no AGENT is asked.",
     ),
-    leaf_values_option,
+    leaf_values_option("network; nearest_neighbor with --prior uniform"),
     click.option(
         "--backup", type=click.Choice(["mean", "max"]),
         help="What a tree node is worth, see search.backup [default: that of the run; max with --prior uniform].",
@@ -73,7 +79,7 @@ _OPTIONS = (
         help="Symmetric copies of each instance; the best tour counts.",
     ),
     click.option(
-        "--samples", type=click.IntRange(min=1), default=1, show_default=True, metavar="S",
+        "--samples", type=click.IntRange(1, _MOST_SAMPLES), default=1, show_default=True, metavar="S",
         help="Tours drawn per start, with --decode sample; the best counts.",
     ),
     click.option(
@@ -81,7 +87,7 @@ _OPTIONS = (
     ),
     click.option(
         "--reference", default="lkh", show_default=True, metavar="lkh|exact|published|none|FILE|FOLDER",
-        help="Lengths to compare with: LKH (needs tspmz[eval]), exact (up to 12 cities), the published optima of "
+        help="Lengths to compare with: LKH (needs elkai), exact (up to 12 cities), the published optima of "
         "TSPLIB, none, lengths given by a file (.npy [I], or text lines 'name : length'), or given tours: a folder of "
         ".tour files, NAME.tour or NAME.opt.tour.",
     ),
@@ -147,6 +153,8 @@ def check_folders(files: dict[str, Path | None], report_dir: Path | None = None)
             continue
         if not path.absolute().parent.is_dir():
             raise UsageError(f"{option} {path}: the folder {path.parent} does not exist")
+        if path.is_dir():
+            raise UsageError(f"{option} {path}: is a folder, name a file")
         if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
             raise UsageError(f"{option} {path}: no file may be made in {path.parent}")
     if report_dir is not None:

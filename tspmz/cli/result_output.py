@@ -107,7 +107,7 @@ def write_record_plot(path: Path, result: EvaluationResult) -> None:
         UsageError: there is no record of this evaluation, or the file cannot be written.
     """
     from tspmz.plots.record import Curve, draw_record
-    from tspmz.plots.style import to_png
+    from tspmz.plots.style import picture_file
 
     record, references = result.record, result.reference_lengths
     if record is None:
@@ -117,7 +117,7 @@ def write_record_plot(path: Path, result: EvaluationResult) -> None:
         best, played = best / references.mean() - 1.0, played / float(references.mean()) - 1.0
     label = f"{result.decoding.prior} prior, {result.decoding.chosen_leaf_values} values, {result.decoding.backup}"
     figure = draw_record([Curve(label, record.simulations, best, played)], gaps=references is not None)
-    write_file(path, to_png(figure), "--record-plot")
+    write_file(path, picture_file(figure, path.suffix, "best tour against simulations"), "--record-plot")
 
 
 def write_file(path: Path, content: bytes, option: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tspmz.cli.command import INTERRUPTED, run_command
-from tspmz.cli.measuring import agent_and_files, check_folders, leaf_values_option
+from tspmz.cli.measuring import MOST_SIMULATIONS, PICTURES, agent_and_files, check_folders, leaf_values_option
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
 if TYPE_CHECKING:
     from tspmz.solving import Progress, Solution
     from tspmz.tsp.instances import InstanceSet
-
-PICTURES = (".png", ".svg")
 
 
 @click.command(name="tspmz-solve", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -40,14 +39,14 @@ PICTURES = (".png", ".svg")
     "simulations whenever all symmetries are through [default: sample with --seconds, else greedy].",
 )  # fmt: skip
 @click.option(
-    "--simulations", type=click.IntRange(min=1), metavar="S",
+    "--simulations", type=click.IntRange(1, MOST_SIMULATIONS), metavar="S",
     help="Simulations per move of the first searches [default: those of the run].",
 )  # fmt: skip
 @click.option(
     "--dynamics", type=click.Choice(["learned", "true"]), default="learned", show_default=True,
     help="What --decode search plans with: the learned model, or the rules, where every tour come across counts.",
 )  # fmt: skip
-@leaf_values_option
+@leaf_values_option("network")
 @click.option("--polish", is_flag=True, help="2-opt and Or-opt on the best tour: no longer the network's work alone.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what --decode sample draws.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -114,6 +113,8 @@ def _check(
         raise UsageError(f"--dynamics true needs --decode search: {decode} plans nothing")
     if leaf_values and dynamics != "true":
         raise UsageError("--leaf-values needs --decode search --dynamics true")
+    if seconds is not None and not math.isfinite(seconds):
+        raise UsageError(f"--seconds {seconds}: must be a number of seconds; without it, the search ends by itself")
     if seconds is not None and decode == "greedy":
         raise UsageError("--seconds needs --decode sample or search: the greedy tours are few and soon done")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tspmz.cli.command import run_command
 from tspmz.cli.options import given_values, setting_options
 from tspmz.config import Config, settings
 from tspmz.config_files import build_config, collect_values, differences, flat_values, preset_for
-from tspmz.errors import UsageError
+from tspmz.errors import TspmzError, UsageError
 
 
 @click.command(name="tspmz-train", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -50,7 +51,13 @@ def train(
         click.echo(f"run folder: {folder}", err=True)
     from tspmz.runner import train as run_training
 
-    return run_training(config, folder, resume is not None, allow_empty_replay)
+    try:
+        return run_training(config, folder, resume is not None, allow_empty_replay)
+    except TspmzError:
+        if not run_dir:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only a run that never began leaves it empty: the next one shall have its number
+        raise
 
 
 def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +76,10 @@ def resumed_config(run_dir: Path, values: dict[str, Any]) -> Config:
     """
     from tspmz.rundir import read_config
 
+    if "learner.initial_weights" in values:
+        raise UsageError(
+            "learner.initial_weights (--init-from) is for new runs: one that goes on has the weights of its checkpoint"
+        )
     stored = read_config(run_dir)
     before = flat_values(stored)
     fixed = {key for key, field in settings().items() if field.metadata["fixed"]}

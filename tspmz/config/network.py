@@ -41,6 +41,11 @@ class NetworkConfig:
     feedforward_dim: int = setting(
         256, "hidden width of the encoder's feed-forward layers", low=8, high=8192, fixed=True
     )
+    encoder_norm: str = setting(
+        "instance", "how the instance encoder is normalized: after attention and feed-forward, each feature over the "
+        "cities of an instance, or before them, the features of each city (layer)", choices=("instance", "layer"),
+        source="Kwon et al. 2020 (instance)", fixed=True,
+    )  # fmt: skip
     resnet_blocks: int = setting(2, "residual blocks of each tower (resnet)", low=1, high=64, fixed=True)
     resnet_channels: int = setting(16, "channels of the residual blocks (resnet)", low=1, high=1024, fixed=True)
     resnet_board: str = setting(

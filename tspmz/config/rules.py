@@ -116,6 +116,10 @@ def _replay_rules(config: Config) -> list[str]:
         )
     if config.replay.reanalyze_fraction and config.run.mode == "serial":
         problems.append("replay.reanalyze_fraction: is work of a process of its own, which run.mode = serial has not")
+    if config.selfplay.num_actors > 1 and config.run.mode == "serial":
+        problems.append(
+            f"selfplay.num_actors = {config.selfplay.num_actors}: run.mode = serial plays with one, use --actors 1"
+        )
     if config.replay.policy_target == "gumbel" and config.search.algorithm != "gumbel":
         problems.append("replay.policy_target = gumbel: needs search.algorithm = gumbel")
     if config.replay.max_samples_per_insert < config.replay.samples_per_insert:

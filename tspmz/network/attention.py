@@ -40,28 +40,56 @@ class Context(NamedTuple):
     edge_scores: Tensor
 
 
-class EncoderLayer(nn.Module):
-    """Pre-norm self-attention and feed-forward over the cities of an instance; scores lean on pairs of cities."""
+class InstanceNorm(nn.Module):
+    """Each feature by itself, over the cities of an instance (Ulyanov et al. 2016; for tours, Kwon et al. 2020)."""
 
-    def __init__(self, dim: int, num_heads: int, feedforward_dim: int) -> None:
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, cities: Tensor) -> Tensor:
+        """`[M, N, D]` to `[M, N, D]` float32: mean 0 and variance 1 over the N cities, then scaled and shifted."""
+        cities = cities.float()
+        variance, mean = torch.var_mean(cities, dim=1, correction=0, keepdim=True)
+        return (cities - mean) * (variance + 1e-5).rsqrt() * self.weight + self.bias
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward over the cities of an instance, each beside a shortcut; scores lean on pairs.
+
+    Normalized after each of the two by instance, as in POMO, or before each by city (`layer`), as in most transformers.
+    """
+
+    def __init__(self, dim: int, num_heads: int, feedforward_dim: int, norm: str) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.attention_norm = nn.LayerNorm(dim)
+        self._norm_first = norm == "layer"
+        make_norm = nn.LayerNorm if norm == "layer" else InstanceNorm
+        self.attention_norm = make_norm(dim)
         self.attention_in = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_out = nn.Linear(dim, dim, bias=False)
-        self.feedforward_norm = nn.LayerNorm(dim)
+        self.feedforward_norm = make_norm(dim)
         self.feedforward_in = nn.Linear(dim, feedforward_dim)
         self.feedforward_out = nn.Linear(feedforward_dim, dim)
 
     def forward(self, cities: Tensor, leans: Tensor) -> Tensor:
         """`[M, N, D]` and `[M, H, N, N]` to `[M, N, D]`."""
+        if self._norm_first:
+            cities = cities + self._attend(self.attention_norm(cities), leans)
+            return cities + self._feed_forward(self.feedforward_norm(cities))
+        cities = self.attention_norm(cities + self._attend(cities, leans))
+        return self.feedforward_norm(cities + self._feed_forward(cities))  # type: ignore[no-any-return]
+
+    def _attend(self, cities: Tensor, leans: Tensor) -> Tensor:
         m, n, dim = cities.shape
-        heads = self.attention_in(self.attention_norm(cities)).view(m, n, 3, self.num_heads, dim // self.num_heads)
+        heads = self.attention_in(cities).view(m, n, 3, self.num_heads, dim // self.num_heads)
         queries, keys, values = heads.permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=leans)
-        attended = attended.transpose(1, 2).reshape(m, n, dim)
-        cities = cities + self.attention_out(attended)
-        return cities + self.feedforward_out(F.relu(self.feedforward_in(self.feedforward_norm(cities))))
+        return self.attention_out(attended.transpose(1, 2).reshape(m, n, dim))  # type: ignore[no-any-return]
+
+    def _feed_forward(self, cities: Tensor) -> Tensor:
+        return self.feedforward_out(F.relu(self.feedforward_in(cities)))  # type: ignore[no-any-return]
 
 
 class AttentionNetwork(nn.Module):
@@ -79,6 +107,7 @@ class AttentionNetwork(nn.Module):
         num_layers: encoder layers.
         num_heads: H.
         feedforward_dim: hidden width of the encoder's feed-forward layers.
+        encoder_norm: `instance` or `layer`, see `EncoderLayer`.
         tanh_clipping: policy logits lie in [-tanh_clipping, tanh_clipping].
         support_size: atoms on each side of zero.
         support_step: distance between two atoms.
@@ -93,6 +122,7 @@ class AttentionNetwork(nn.Module):
         num_layers: int,
         num_heads: int,
         feedforward_dim: int,
+        encoder_norm: str,
         tanh_clipping: float,
         support_size: int,
         support_step: float,
@@ -104,7 +134,8 @@ class AttentionNetwork(nn.Module):
         self.tanh_clipping = tanh_clipping
         self.support = Support(support_size, support_step)
         self.embed_city = nn.Linear(2, dim)
-        self.encoder = nn.ModuleList(EncoderLayer(dim, num_heads, feedforward_dim) for _ in range(num_layers))
+        layers = [EncoderLayer(dim, num_heads, feedforward_dim, encoder_norm) for _ in range(num_layers)]
+        self.encoder = nn.ModuleList(layers)
         self.encoder_norm = nn.LayerNorm(dim)
         self._pair_uses = [*[num_heads] * (num_layers + 1), 1]
         self.pair_scores = PairScores(sum(self._pair_uses))

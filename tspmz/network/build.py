@@ -82,6 +82,7 @@ def build_network(
     num_layers: int,
     num_heads: int,
     feedforward_dim: int,
+    encoder_norm: str,
     resnet_board: str,
     resnet_blocks: int,
     resnet_channels: int,
@@ -123,6 +124,7 @@ def build_network(
                 num_layers=num_layers,
                 num_heads=num_heads,
                 feedforward_dim=feedforward_dim,
+                encoder_norm=encoder_norm,
                 **scores,
             )
         seen = Observation(num_cities, observation, stacked_observations, action_input)

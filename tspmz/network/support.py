@@ -47,8 +47,9 @@ class Support(torch.nn.Module):
         return 2 * self.size + 1
 
     def to_scalar(self, logits: Tensor) -> Tensor:
-        """Expected value of `logits [..., C]`, mapped back to the original scale: `[...]`."""
-        return inverse_transform(torch.softmax(logits, dim=-1) @ self.atoms)
+        """Expected value of `logits [..., C]`, mapped back to the original scale: `[...]` float32."""
+        with torch.autocast(logits.device.type, enabled=False):  # in bfloat16 small values would be lost
+            return inverse_transform(torch.softmax(logits.float(), dim=-1) @ self.atoms)
 
     def two_hot(self, scalars: Tensor) -> tuple[Tensor, Tensor]:
         """The two-hot target of `scalars [...]`: lower atom's index and the upper atom's probability, each `[...]`.

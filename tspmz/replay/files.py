@@ -21,6 +21,10 @@ class IrregularFileError(OSError):
     """Something else than a regular file of a sensible size has the name of one."""
 
 
+class NotEnoughMemoryError(OSError):
+    """A whole file does not fit into memory: nothing is wrong with it."""
+
+
 class FileSystem:
     """The file operations that persistence is made of; a subclass may count, record, delay or fail any of them.
 
@@ -82,6 +86,7 @@ class FileSystem:
 
         Raises:
             IrregularFileError: a symbolic link, directory, device or pipe, or more than `most` bytes.
+            NotEnoughMemoryError: it does not fit into memory.
         """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -97,6 +102,8 @@ class FileSystem:
                 raise IrregularFileError(f"{path} has {status.st_size:,} bytes, more than {most:,}")
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read()
+        except MemoryError:
+            raise NotEnoughMemoryError(f"{path}: not enough memory for its {status.st_size:,} bytes") from None
         finally:
             os.close(descriptor)
 

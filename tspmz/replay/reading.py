@@ -10,6 +10,7 @@ import numpy as np
 
 from tspmz.replay.checks import stored_rewards_add_up, valid_groups
 from tspmz.replay.fields import FieldSpec, Records, fields_for, record_dtype
+from tspmz.replay.files import NotEnoughMemoryError
 from tspmz.replay.segments import (
     CHUNK_BYTES,
     MAGIC,
@@ -74,6 +75,7 @@ def read_segment(
         ForeignFileError: not a segment.
         NewerSchemaError: written by a newer version.
         SegmentError: damaged, or of another run.
+        NotEnoughMemoryError: there is no room to unpack it, and nothing wrong with it.
     """
     if not image.startswith(HDF5_SIGNATURE):
         raise ForeignFileError("not a tspmz replay file (no HDF5 signature)")
@@ -91,15 +93,24 @@ def read_segment(
                 )
             _check_layout(file, header, specs, len(image))
             _check_memory(header, specs, len(image))
-            records = np.zeros(header.num_groups, record_dtype(specs))
-            for spec in specs:
-                records[spec.name] = file[spec.name][...]
-    except SegmentError:
+            records = _unpacked(file, header, specs)
+    except (SegmentError, NotEnoughMemoryError):
         raise
     except Exception as error:  # h5py makes many types of damaged metadata
         raise SegmentError(f"HDF5 cannot read it: {error}") from None
     _check_content(header, records, specs, version)
     return Segment(header, records, _usable_groups(records), version)
+
+
+def _unpacked(file: h5py.File, header: SegmentHeader, specs: Sequence[FieldSpec]) -> Records:
+    """The groups of a file whose layout has been checked."""
+    try:
+        records = np.zeros(header.num_groups, record_dtype(specs))
+        for spec in specs:
+            records[spec.name] = file[spec.name][...]
+    except MemoryError:
+        raise NotEnoughMemoryError(f"not enough memory for {header.num_groups:,} groups") from None
+    return records
 
 
 def _read_header(file: h5py.File) -> tuple[SegmentHeader, int]:

@@ -113,8 +113,8 @@ def summarize(directory: Path, scanned: Iterable[Scanned], files: FileSystem | N
             lengths = stored_lengths(usable)
             versions = np.array(file.segment.records["weights_version"])
             cities = np.array(file.segment.records["num_cities"])
-            # the records themselves would be the whole replay in memory
-            emptied = file._replace(segment=file.segment._replace(records=usable[:0]))
+            # the records themselves, or a view of them, would be the whole replay in memory
+            emptied = file._replace(segment=file.segment._replace(records=usable[:0].copy()))
             whole.append(_File(emptied, lengths, versions, cities))
     headers = [file.scanned.segment.header for file in whole if file.scanned.segment is not None]
     moves = [header.group_size * (file.cities - 1) for header, file in zip(headers, whole, strict=True)]

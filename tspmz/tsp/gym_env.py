@@ -1,4 +1,7 @@
-"""The TSP as a Gymnasium environment; importing this module registers `tspmz/TSP-v0`. Needs the extra `gym`."""
+"""The TSP as a Gymnasium environment; needs the extra `gym`.
+
+Importing this module registers `tspmz/TSP-v0`; `gymnasium.make("tspmz.tsp.gym_env:tspmz/TSP-v0")` does both.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,7 @@ def _fixed(seed: int, num_cities: int) -> Float32:
 
 
 def register() -> None:
-    """Make `gymnasium.make("tspmz/TSP-v0")` work; the entry point that gymnasium calls by itself."""
+    """Make `gymnasium.make("tspmz/TSP-v0")` work."""
     if ENV_ID not in gymnasium.registry:
         gymnasium.register(ENV_ID, entry_point="tspmz.tsp.gym_env:TSPEnv")
 

@@ -20,6 +20,8 @@ NUM_CLUSTERS = 3
 """Clusters of the instances of a `clustered:` set."""
 
 _MAX_COORDINATE = 1e100
+_FILLED = 0.2
+"""Side of the smallest bounding box of a set that is taken as drawn in the unit square; smaller ones are scaled up."""
 _SUPPORTED = "want uniform:N:COUNT:SEED, clustered:N:COUNT:SEED, FILE.npy, FILE.tsp or a folder of .tsp files"
 
 
@@ -163,11 +165,12 @@ def from_array(name: str, array: NDArray[Any]) -> InstanceSet:
     if not usable.all():
         i, city, axis = np.argwhere(~usable)[0]
         raise InstanceError(f"{name}: instance {i}, city {city}: {points[i, city, axis]} is no usable coordinate")
-    in_square = points.min() >= 0.0 and points.max() <= 1.0
     scaled, spans = unit_square(points)
     if not spans.all():
         raise InstanceError(f"{name}: instance {np.argmin(spans)}: all cities are at one point")
-    if in_square:
+    # drawn in the unit square, as training instances are: they need not fill it
+    fitting = points.min() >= 0.0 and points.max() <= 1.0 and spans.min() >= _FILLED
+    if fitting:
         return InstanceSet(name, points.astype(np.float32), np.ones(len(points)))
     return InstanceSet(name, scaled, spans)
 

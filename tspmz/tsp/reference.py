@@ -148,7 +148,7 @@ def _elkai() -> Any:
         import elkai
     except ImportError:
         raise ReferenceSolverError(
-            "the lkh reference needs elkai: pip install tspmz[eval], or choose another reference"
+            "the lkh reference needs elkai: pip install elkai, or choose another reference"
         ) from None
     return elkai
 
