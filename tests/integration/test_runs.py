@@ -66,7 +66,7 @@ def test_reanalyzer_that_is_killed_or_hangs_is_restarted_and_its_targets_are_use
     start: Starter, wait_until: WaitUntil
 ) -> None:
     settings = [
-        "replay.reanalyze_fraction=1", "replay.policy_target=visit_counts", "run.heartbeat_seconds=8",
+        "replay.reanalyze_fraction=1", "replay.policy_target=visit_counts", "run.heartbeat_seconds=20",
         "run.tensorboard=true", "run.log_seconds=0.2",
     ]  # fmt: skip
     run = start("run", *(word for setting in settings for word in ("--set", setting)))
