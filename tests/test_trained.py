@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,6 +48,15 @@ def test_weights_that_are_not_there_or_of_another_network_are_refused(tmp_path: 
     trained(tmp_path)
     with pytest.raises(UsageError, match="the weights do not fit the network of the settings: size mismatch for"):
         initial_network(tiny_config(learner__initial_weights=str(tmp_path), network__embedding_dim=32))
+
+
+@pytest.mark.parametrize("setting", [{"network__encoder_norm": "layer"}, {"network__support_step": 0.5}])
+def test_initial_weights_that_mean_something_else_are_refused(tmp_path: Path, setting: dict[str, Any]) -> None:
+    TinyRun(tmp_path, played=0).loop.save()
+    ((key, value),) = setting.items()
+    name = key.replace("__", ".")
+    with pytest.raises(UsageError, match=rf"made for {name} = \S+, the settings say {value}: add --set {name}="):
+        initial_network(tiny_config(learner__initial_weights=str(tmp_path), **setting))
 
 
 def test_wrong_initial_weights_are_refused_before_a_run_begins(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def export_model(run: Path, target: Path, *, count: int, trained_on: str | None,
 def _write(
     run: Path, state: dict[str, Any], target: Path, count: int, trained_on: str | None, command: str
 ) -> dict[str, Any]:
+    """The three files; returns the card."""
     config = config_from_dict(state["config"], str(run))
     kept = {
         "config": state["config"],

@@ -23,7 +23,8 @@ class MuZero:
     """Training, the model that came of it, and games with it.
 
     Args:
-        config: settings of a run; or dotted keys with values, the rest being the defaults; None = the defaults.
+        config: settings of a run; or dotted keys with values, the rest being those of the preset for their number of
+            cities, as for `tspmz-train`; None = no keys.
 
     Attributes:
         config: the settings; those of the model once one is loaded.

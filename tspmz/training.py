@@ -15,8 +15,9 @@ import torch
 from tspmz.channels import Channels, draws_per_position, window_per_actor
 from tspmz.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from tspmz.config import Config
+from tspmz.config_files import config_from_dict
 from tspmz.control import Phase
-from tspmz.errors import RunError, TspmzError
+from tspmz.errors import RunError, TspmzError, UsageError
 from tspmz.fitting import is_out_of_memory, reason_of
 from tspmz.learner import Learner, StepReport
 from tspmz.network.build import AnyNetwork, build_network, flatten_weights, num_weights
@@ -33,6 +34,8 @@ from tspmz.types import Batch
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 _PATIENCE_SECONDS = 60.0
+_SAME_SHAPES = ("encoder_norm", "support_step")
+"""Settings of the network that change what weights mean, and not their shapes."""
 _SHOWN = (
     "total_loss", "policy_loss", "value_loss", "reward_loss", "policy_entropy", "value_error", "reward_error",
     "gradient_norm", "learning_rate",
@@ -314,7 +317,16 @@ def initial_network(config: Config) -> AnyNetwork:
     """
     network = build_network(config.run.seed, **network_settings(config))
     if config.learner.initial_weights:
-        load_weights(network, *read_agent_state(config.learner.initial_weights))
+        state, path = read_agent_state(config.learner.initial_weights)
+        theirs = config_from_dict(state["config"], str(path)).network
+        for name in _SAME_SHAPES:
+            wanted, given = getattr(theirs, name), getattr(config.network, name)
+            if wanted != given:
+                raise UsageError(
+                    f"{path}: its weights are made for network.{name} = {wanted}, the settings say {given}: add "
+                    f"--set network.{name}={wanted}"
+                )
+        load_weights(network, state, path)
     return network
 
 

@@ -155,8 +155,8 @@ def check_folders(files: dict[str, Path | None], report_dir: Path | None = None)
             raise UsageError(f"{option} {path}: the folder {path.parent} does not exist")
         if path.is_dir():
             raise UsageError(f"{option} {path}: is a folder, name a file")
-        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-            raise UsageError(f"{option} {path}: no file may be made in {path.parent}")
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            raise UsageError(f"{option} {path}: may not be written")
     if report_dir is not None:
         there = next(above for above in (report_dir.absolute(), *report_dir.absolute().parents) if above.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
