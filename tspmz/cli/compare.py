@@ -16,7 +16,7 @@ from tspmz.pretrained import find_agent
 if TYPE_CHECKING:
     from tspmz.comparison import Compared
 
-_TABLE_WIDTH = 124
+_TABLE_WIDTH = 136
 
 
 @click.command(name="tspmz-compare", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
