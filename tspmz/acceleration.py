@@ -10,6 +10,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 import torch
 
+from tspmz.fitting import reason_of
+
 _LOG = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,8 +75,7 @@ class Compiled(Generic[P, R]):
         except Exception as error:  # the compiler raises many kinds
             if self._proven or isinstance(error, torch.OutOfMemoryError):
                 raise
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            _LOG.warning("%s: cannot be compiled here and runs as it is: %s", self._setting, reason)
+            _LOG.warning("%s: cannot be compiled here and runs as it is: %s", self._setting, reason_of(error))
             self._compiled = None
             return self._plain(*args, **kwargs)
         self._proven = True

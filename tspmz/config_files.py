@@ -107,14 +107,22 @@ def _flatten(tree: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], list
         if not isinstance(entries, Mapping):
             problems.append(f"{origin}: {section}: settings stand in sections, such as [search]")
             continue
-        for name, value in entries.items():
-            key = f"{section}.{name}"
-            if key not in settings():
-                problems.append(f"{origin}: {unknown_key_message(key)}")
-                continue
-            flat[key], problem = _coerce(key, value)
-            if problem:
-                problems.append(f"{origin}: {problem}")
+        found, wrong = _checked({f"{section}.{name}": value for name, value in entries.items()})
+        flat.update(found)
+        problems += [f"{origin}: {problem}" for problem in wrong]
+    return flat, problems
+
+
+def _checked(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The dotted keys that are settings, their values of the settings' types; and what is wrong, a text each."""
+    flat: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, value in values.items():
+        if key not in settings():
+            problems.append(unknown_key_message(key))
+            continue
+        flat[key], problem = _coerce(key, value)
+        problems += [problem] if problem else []
     return flat, problems
 
 
@@ -140,14 +148,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: all problems at once, unknown keys and values of a wrong type among them.
     """
-    flat: dict[str, Any] = {}
-    problems: list[str] = []
-    for key, value in values.items():
-        if key not in settings():
-            problems.append(unknown_key_message(key))
-            continue
-        flat[key], problem = _coerce(key, value)
-        problems += [problem] if problem else []
+    flat, problems = _checked(values)
     if problems:
         raise ConfigError(problems)
     preset = preset_for(flat.get("problem.num_cities", Config().problem.num_cities))

@@ -41,7 +41,7 @@ def run_serial(
     if its bound is in train steps and `learner.checkpoint_every` is set.
 
     Raises:
-        UsageError: more than one actor.
+        ValueError: more than one actor, which the rules of the settings refuse.
         RunError: as in parallel mode.
     """
     if config.selfplay.num_actors != 1:
