@@ -12,7 +12,7 @@ from model_helpers import KINDS
 from process_helpers import TinyRun, tiny_config
 
 from tspmz.agent import load_agent, search_factory
-from tspmz.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from tspmz.checkpoint import load_checkpoint, save_checkpoint
 from tspmz.decode import Decoding, decode
 from tspmz.errors import RunError, UsageError
 from tspmz.evaluation import evaluate, gap_interval
@@ -55,6 +55,15 @@ def checkpoint_of(run_dir: Path) -> Path:
 
 def summary(*args: Any, **values: Any) -> dict[str, Any]:
     return evaluate(*args, **values).summary()
+
+
+def test_progress_counts_the_instances_of_all_sets(run_dir: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    evaluate(
+        run_dir, ["uniform:5:3:1", "uniform:6:4:1"], reference="none", device="cpu",
+        on_progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    assert seen == [(3, 7), (7, 7)]
 
 
 def test_result_has_the_documented_keys_and_adds_up(run_dir: Path) -> None:
@@ -223,7 +232,7 @@ def test_interval_of_equal_gaps_is_a_point_and_repeatable() -> None:
 
 
 def test_run_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError):
+    with pytest.raises(UsageError, match="holds no checkpoint"):
         load_agent(tmp_path)
 
 

@@ -14,7 +14,7 @@ import tspmz
 ROOT = Path(next(iter(tspmz.__path__)))
 
 LEVELS = (
-    ("errors",),
+    ("__version__", "errors"),
     ("config", "config_files", "types", "rng", "shared", "checksum"),
     ("weights", "stats", "display", "tensorboard", "control", "settings", "pretrained"),
     ("tsp", "search", "replay", "plots"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from process_helpers import TinyRun, tiny_channels, tiny_config
 
-from tspmz.checkpoint import CheckpointError, load_latest
+from tspmz.checkpoint import load_latest
 from tspmz.errors import UsageError
 from tspmz.runner import train
 from tspmz.training import TrainingLoop, initial_network
@@ -43,7 +43,7 @@ def test_weights_that_are_not_there_or_of_another_network_are_refused(tmp_path: 
     with pytest.raises(UsageError, match="no such run folder or checkpoint"):
         initial_network(tiny_config(learner__initial_weights=str(tmp_path / "nowhere")))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CheckpointError, match="the directory holds none"):
+    with pytest.raises(UsageError, match="empty: holds no checkpoint"):
         initial_network(tiny_config(learner__initial_weights=str(tmp_path / "empty")))
     trained(tmp_path)
     with pytest.raises(UsageError, match="the weights do not fit the network of the settings: size mismatch for"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tspmz.config import Config
@@ -38,12 +39,15 @@ class Agent(NamedTuple):
     device: str
     source: str
 
-    def decode(self, coordinates: Float32, decoding: Decoding, lengths_of: LengthsOf | None = None) -> Decoded:
+    def decode(
+        self, coordinates: Float32, decoding: Decoding, lengths_of: LengthsOf | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Decoded:  # fmt: skip
         """The best tour of each instance `[I, N, 2]`; arguments and errors as `decode.decode`."""
         make_search = search_factory(self.config, decoding) if decoding.decode == "search" else None
         return decode(
             self.network, coordinates, decoding, make_search=make_search, lengths_of=lengths_of,
-            edge_reward=self.config.problem.edge_reward, device=self.device,
+            edge_reward=self.config.problem.edge_reward, device=self.device, on_progress=on_progress,
         )  # fmt: skip
 
     def warm_up(self, coordinates: Float32, decoding: Decoding) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -196,6 +196,7 @@ def evaluate(
     backup: str | None = None,
     reference: str = "lkh",
     device: str = "auto",
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
     """Decode every instance and compare with reference lengths.
 
@@ -217,6 +218,7 @@ def evaluate(
         backup: `mean` or `max`; None = as trained, or `max` for uniform priors.
         reference: `lkh`, `exact` (at most 12 cities), `published` (TSPLIB's optima), `none`, or a file with lengths.
         device: `auto`, `cpu` or `cuda`, for a source that is no agent.
+        on_progress: called with the number of instances decoded so far, and of all.
 
     Raises:
         TspmzError, InstanceError, ReferenceSolverError: what is wrong, for people.
@@ -247,8 +249,17 @@ def evaluate(
     agent.warm_up(flat[0].coordinates, decoding)
     results: list[InstanceResult] = []
     record: Record | None = None
+    total = sum(len(one.coordinates) for one in flat)
+    done = 0
+
+    def count(finished: int) -> None:
+        nonlocal done
+        done += finished
+        if on_progress is not None:
+            on_progress(done, total)
+
     for one, found in zip(flat, references, strict=True):
-        measured, record = _measured(agent, one, found, decoding)
+        measured, record = _measured(agent, one, found, decoding, count)
         results.extend(measured)
     return EvaluationResult(
         source=agent.source,
@@ -265,13 +276,19 @@ def evaluate(
 
 
 def _measured(
-    agent: Agent, instances: InstanceSet, reference: Reference | None, decoding: Decoding
+    agent: Agent,
+    instances: InstanceSet,
+    reference: Reference | None,
+    decoding: Decoding,
+    on_progress: Callable[[int], None],
 ) -> tuple[list[InstanceResult], Record | None]:
     """Results of the instances of a set, and the search's record where the set has lengths in the plane."""
     count, num_cities, _ = instances.coordinates.shape
     fitting = decoding._replace(starts=None if decoding.starts is None else min(decoding.starts, num_cities))
     started = time.perf_counter()
-    decoded = agent.decode(instances.coordinates, fitting, lambda part, tours: instances.part(part).lengths(tours))
+    decoded = agent.decode(
+        instances.coordinates, fitting, lambda part, tours: instances.part(part).lengths(tours), on_progress
+    )
     seconds = time.perf_counter() - started
     problem = instances.problem
     drawn = instances.coordinates if problem is None else tsplib.drawing(problem)[None]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tspmz.agent import Agent, load_agent
-from tspmz.checkpoint import check_agent_state, load_checkpoint, load_latest, write_state
+from tspmz.checkpoint import write_state
 from tspmz.config import Config
 from tspmz.config_files import config_from_dict, config_of, flat_values
 from tspmz.decode import Decoding
@@ -17,7 +17,8 @@ from tspmz.errors import UsageError
 from tspmz.evaluation import EvaluationResult, evaluate
 from tspmz.network.build import num_weights
 from tspmz.replay.files import FileSystem, atomic_write
-from tspmz.rundir import CHECKPOINTS, machine, read_started, versions
+from tspmz.rundir import machine, read_started, versions
+from tspmz.trained import read_agent_state
 
 SMALL_COUNT = 100
 """Instances of the small set, on which anybody can check the card in a few seconds."""
@@ -59,11 +60,11 @@ def export_model(run: Path, target: Path, *, count: int, trained_on: str | None,
         raise UsageError(f"{target}: must end in .pt")
     if not target.absolute().parent.is_dir():
         raise UsageError(f"{target}: the folder {target.parent} does not exist")
-    files = [target, target.with_suffix(".json"), target.with_suffix(".md")]
+    files = (target, *_cards(target))
     there = [path for path in files if path.exists()]
     if there:
         raise UsageError(f"{there[0]}: is there already; nothing is overwritten, name another file")
-    state = _newest_state(run)
+    state, _ = read_agent_state(run)
     try:
         card = _write(run, state, target, count, trained_on, command)
         for path in files:
@@ -115,18 +116,14 @@ def _write(
         "command": command,
     }
     files = FileSystem()
-    atomic_write(files, target.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
-    atomic_write(files, target.with_suffix(".md"), card_text(card).encode())
+    for path, text in zip(_cards(target), (json.dumps(card, indent=1) + "\n", card_text(card)), strict=True):
+        atomic_write(files, path, text.encode())
     return card
 
 
-def _newest_state(run: Path) -> dict[str, Any]:
-    if run.is_dir():
-        state, path, _ = load_latest(run / CHECKPOINTS if (run / CHECKPOINTS).is_dir() else run)
-    else:
-        state, path = load_checkpoint(run), run
-    check_agent_state(state, path)
-    return state
+def _cards(target: Path) -> tuple[Path, Path]:
+    """Of a model's file: its card for programs, and for people."""
+    return target.with_suffix(".json"), target.with_suffix(".md")
 
 
 def _changed(config: Config) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from tspmz.checkpoint import check_agent_state, load_checkpoint, load_latest
+from tspmz.checkpoint import check_agent_state, list_checkpoints, load_checkpoint, load_latest
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 from tspmz.rundir import CHECKPOINTS
@@ -23,11 +23,13 @@ def read_agent_state(source: str | os.PathLike[str]) -> tuple[dict[str, Any], Pa
 
     Raises:
         CheckpointError: nothing there that can be used.
-        UsageError: nothing there.
+        UsageError: nothing there, or a folder without checkpoints.
     """
     place = find_agent(Path(source))
     if place.is_dir():
         directory = place / CHECKPOINTS if (place / CHECKPOINTS).is_dir() else place
+        if not list_checkpoints(directory):
+            raise UsageError(f"{place}: holds no checkpoint; name a run folder, a checkpoint or a pretrained model")
         state, path, _ = load_latest(directory)
     else:
         state, path = load_checkpoint(place), place

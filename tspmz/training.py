@@ -337,7 +337,7 @@ def learner_device(name: str) -> str:
         RunError: cuda was asked for and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise RunError("learner.device = cuda, but torch sees no CUDA device here; use --device cpu or auto")
+        raise RunError("cuda was asked for, but torch sees no CUDA device here; use --device cpu or auto")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name

@@ -15,6 +15,7 @@ import pytest
 
 from tspmz.cli.command import run_command
 from tspmz.cli.eval import evaluate
+from tspmz.cli.measuring import measuring_progress
 from tspmz.decode import Decoding
 from tspmz.evaluation import EvaluationResult, InstanceResult
 from tspmz.tsp.instances import InstanceError
@@ -45,7 +46,7 @@ class FakeEvaluate(types.ModuleType):
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.answer: EvaluationResult | Exception = RESULT
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> EvaluationResult:
+    def evaluate(self, *args: Any, on_progress: None, **kwargs: Any) -> EvaluationResult:
         self.calls.append((args, kwargs))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -112,6 +113,19 @@ def test_agent_may_be_left_out(fake: FakeEvaluate) -> None:
     assert code_of("--instances", "a.tsp") == 0
     assert code_of("--instances", "a.tsp", "b.tsp", "c.npy") == 0
     assert [call[0] for call in fake.calls] == [(None, ["a.tsp"]), (None, ["a.tsp", "b.tsp", "c.npy"])]
+
+
+def test_progress_is_shown_at_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with measuring_progress() as show:
+        assert show is None
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which makes rich take anything for a terminal
+    with measuring_progress() as show:
+        assert show is not None
+        show(3, 10)
+    assert "3/10" in capsys.readouterr().err
 
 
 def test_table_shows_the_result(fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def test_games_need_a_model() -> None:
 
 def test_what_cannot_be_loaded_is_said_and_the_menu_stays(tmp_path: Path) -> None:
     text, asked = session("2", str(tmp_path), "2", "", "5")
-    assert "error: no checkpoint in" in text
+    assert f"error: {tmp_path}: holds no checkpoint" in text
     assert "nothing loaded" in text
     assert asked.count("choose (1-5): ") == 3
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import tspmz
 from tspmz.cli.command import run_command
 from tspmz.cli.train import train
 from tspmz.config import Config, settings
@@ -19,6 +20,8 @@ from tspmz.config_files import build_config, flat_values
 from tspmz.errors import RunError, TspmzError, UsageError
 from tspmz.rundir import RunDirectory, read_config
 from tspmz.shared import SharedMemoryError
+
+BIN = Path(__file__).parents[2] / "bin"
 
 Run = Callable[..., int]
 
@@ -297,15 +300,15 @@ def test_resume_and_run_dir_exclude_each_other(runner: FakeRunner, capsys: pytes
     assert "exclude each other" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["tspmz", "tspmz-train", "tspmz-eval", "tspmz-replay"])
+@pytest.mark.parametrize("name", sorted(path.name for path in BIN.iterdir()))
 def test_script_prints_help(name: str) -> None:
-    root = Path(__file__).parents[2]
-    script = root / "bin" / name
+    script = BIN / name
     assert os.access(script, os.X_OK)
-    command = [sys.executable, str(script), "--help"]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
-    assert done.stdout.startswith(f"Usage: {name} [OPTIONS]")
+    environment = {**os.environ, "PYTHONPATH": str(BIN.parent)}
+    for option, shown in (("--help", f"Usage: {name} [OPTIONS]"), ("--version", f"tspmz {tspmz.__version__}\n")):
+        command = [sys.executable, str(script), option]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
+        assert done.stdout.startswith(shown)
 
 
 def test_folder_of_a_run_that_never_began_is_used_by_the_next(runner: FakeRunner) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tspmz.tsp.generators import published_uniform
-from tspmz.tsp.instances import InstanceError, from_array, load_instances
+from tspmz.tsp.instances import InstanceError, from_array, load_instance_sets, load_instances
 from tspmz.tsp.tours import tour_length
 
 
@@ -141,3 +141,10 @@ def test_unit_of_the_coordinates_does_not_change_what_the_network_sees(scale):
     found = from_array("mine", 0.5 * (scale < 1.0) + scale * points)
     np.testing.assert_allclose(found.coordinates, points, atol=1e-6)
     np.testing.assert_allclose(found.scales, scale, rtol=1e-6)
+
+
+def test_empty_text_is_not_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "a.tsp").write_text("NAME : a\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InstanceError, match="want uniform:N:COUNT:SEED"):
+        load_instance_sets([""])

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and errors as lines for people instead of tracebacks."""
+"""What all commands have in common: help, version, exit codes, and errors as lines for people, not tracebacks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from typing import NoReturn
 import click
 from click.core import ParameterSource
 
+from tspmz import __version__
 from tspmz.config import ConfigError
 from tspmz.errors import TspmzError
 
 INTERRUPTED = 130
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+version_option = click.version_option(__version__, message="tspmz %(version)s", help="Print the version and leave.")
 
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tspmz.cli.command import command_line, run_command
-from tspmz.cli.measuring import PICTURES, check_folders, measuring, measuring_options
+from tspmz.cli.command import CONTEXT_SETTINGS, command_line, run_command, version_option
+from tspmz.cli.measuring import PICTURES, check_folders, measuring, measuring_options, measuring_progress
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _TABLE_WIDTH = 136
 
 
-@click.command(name="tspmz-compare", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="tspmz-compare", context_settings=CONTEXT_SETTINGS)
+@version_option
 @click.argument("sources", metavar="AGENT AGENT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @measuring_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="OUT", help="Write the result as JSON.")
@@ -54,7 +55,8 @@ def compare(
     from tspmz.tsp.reference import ReferenceSolverError
 
     try:
-        rows = measure(sources, instances, **how)
+        with measuring_progress() as show:
+            rows = measure(sources, instances, **how, on_progress=show)
     except (InstanceError, ReferenceSolverError) as error:
         raise UsageError(str(error)) from None
     _print(rows)

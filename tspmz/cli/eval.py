@@ -7,13 +7,21 @@ from typing import Any
 
 import click
 
-from tspmz.cli.command import command_line, run_command
-from tspmz.cli.measuring import PICTURES, agent_and_files, check_folders, measuring, measuring_options
+from tspmz.cli.command import CONTEXT_SETTINGS, command_line, run_command, version_option
+from tspmz.cli.measuring import (
+    PICTURES,
+    agent_and_files,
+    check_folders,
+    measuring,
+    measuring_options,
+    measuring_progress,
+)
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
 
-@click.command(name="tspmz-eval", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="tspmz-eval", context_settings=CONTEXT_SETTINGS)
+@version_option
 @click.argument("words", metavar="[AGENT] [FILE.tsp]...", nargs=-1)
 @measuring_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="OUT", help="Write the result as JSON.")
@@ -57,7 +65,8 @@ def evaluate(
             from tspmz.agent import get_agent
 
             agent, sets = get_agent(named, how["device"], network=how["prior"] == "network"), load_instance_sets(sets)
-        result = measure(agent, sets, **how)
+        with measuring_progress() as show:
+            result = measure(agent, sets, **how, on_progress=show)
     except (InstanceError, ReferenceSolverError) as error:
         raise UsageError(str(error)) from None
     from tspmz.cli import result_output

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from tspmz.cli.command import command_line, run_command
+from tspmz.cli.command import CONTEXT_SETTINGS, command_line, run_command, version_option
 from tspmz.errors import UsageError
 
 
-@click.command(name="tspmz-export", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="tspmz-export", context_settings=CONTEXT_SETTINGS)
+@version_option
 @click.argument("source", metavar="RUN_OR_CHECKPOINT", type=click.Path(path_type=Path))
 @click.argument("target", metavar="NAME.pt", type=click.Path(path_type=Path))
 @click.option(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,6 +130,29 @@ def _check_search_options(
                 raise UsageError(f"{option} needs --decode search --dynamics true")
     if prior == "uniform" and leaf_values == "network":
         raise UsageError("--leaf-values network needs --prior network")
+
+
+@contextlib.contextmanager
+def measuring_progress() -> Iterator[Callable[[int, int], None] | None]:
+    """Shows at a terminal how many instances are decoded; what comes before, references above all, as it goes on.
+
+    The function takes what `evaluation.evaluate` hands to `on_progress`; None where standard error is no terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("references", total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, description="instances", completed=done, total=total)
+
+        yield show
 
 
 def agent_and_files(words: Sequence[str]) -> tuple[Path | None, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tspmz.cli.command import run_command
+from tspmz.cli.command import CONTEXT_SETTINGS, run_command, version_option
 from tspmz.errors import TspmzError
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ class Menu:
         self._console.print(text, highlight=False, markup=False, no_wrap=True, overflow="ignore", crop=False)
 
 
-@click.command(name="tspmz", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="tspmz", context_settings=CONTEXT_SETTINGS)
+@version_option
 def menu() -> None:
     """Train a MuZero agent, load one, watch it play and play against it, by a menu.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from tspmz.cli.command import run_command
+from tspmz.cli.command import CONTEXT_SETTINGS, run_command, version_option
 from tspmz.errors import RunError, TspmzError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tspmz.replay.summary import Summary
     from tspmz.replay.verify import Origin
 
-_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 
@@ -35,12 +34,13 @@ class Folder(NamedTuple):
     run: Path | None
 
 
-@click.group(name="tspmz-replay", context_settings=_HELP)
+@click.group(name="tspmz-replay", context_settings=CONTEXT_SETTINGS)
+@version_option
 def replay() -> None:
     """Look into the stored episodes of a run. DIR is a run folder, or the replay folder in it or copied out of it."""
 
 
-@replay.command(context_settings=_HELP)
+@replay.command(context_settings=CONTEXT_SETTINGS)
 @_DIRECTORY
 @_AS_JSON
 def info(directory: Path, as_json: bool) -> int:
@@ -57,7 +57,7 @@ def info(directory: Path, as_json: bool) -> int:
     return 0
 
 
-@replay.command(context_settings=_HELP)
+@replay.command(context_settings=CONTEXT_SETTINGS)
 @_DIRECTORY
 @_AS_JSON
 def verify(directory: Path, as_json: bool) -> int:
@@ -94,7 +94,7 @@ def verify(directory: Path, as_json: bool) -> int:
     return 1 if problems else 0
 
 
-@replay.command(context_settings=_HELP)
+@replay.command(context_settings=CONTEXT_SETTINGS)
 @_DIRECTORY
 @click.argument("out", metavar="OUT.npz", type=click.Path(path_type=Path))
 @click.option("--newest", type=click.IntRange(min=1), metavar="K", help="Only the K newest groups of each actor.")
@@ -125,7 +125,7 @@ def export(directory: Path, out: Path, newest: int | None) -> int:
     return 1 if done.problems else 0
 
 
-@replay.command(context_settings=_HELP)
+@replay.command(context_settings=CONTEXT_SETTINGS)
 @_DIRECTORY
 @click.option(
     "--keep-groups", type=click.IntRange(min=0), required=True, metavar="K",

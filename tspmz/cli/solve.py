@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tspmz.cli.command import INTERRUPTED, run_command
+from tspmz.cli.command import CONTEXT_SETTINGS, INTERRUPTED, run_command, version_option
 from tspmz.cli.measuring import MOST_SIMULATIONS, PICTURES, agent_and_files, check_folders, leaf_values_option
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tspmz.tsp.instances import InstanceSet
 
 
-@click.command(name="tspmz-solve", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="tspmz-solve", context_settings=CONTEXT_SETTINGS)
+@version_option
 @click.argument("words", metavar="[AGENT] FILE", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.tour", help="Write the tour as a TSPLIB file.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the tour (.png or .svg).")

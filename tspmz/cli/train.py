@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from tspmz.cli.command import run_command
+from tspmz.cli.command import CONTEXT_SETTINGS, run_command, version_option
 from tspmz.cli.options import given_values, setting_options
 from tspmz.config import Config, settings
 from tspmz.config_files import build_config, collect_values, differences, flat_values, preset_for
 from tspmz.errors import TspmzError, UsageError
 
 
-@click.command(name="tspmz-train", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="tspmz-train", context_settings=CONTEXT_SETTINGS)
+@version_option
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), metavar="DIR",
     help="Folder of the run, new or empty [default: runs/<cities>-<number>].",

@@ -75,7 +75,7 @@ def load_instance_sets(texts: Sequence[str]) -> list[InstanceSet]:
     """
     found: list[InstanceSet] = []
     for text in texts:
-        if not Path(text).is_dir():
+        if not text or not Path(text).is_dir():  # an empty path is the current folder
             found.append(load_instances(text))
             continue
         files = sorted(Path(text).glob("*.tsp"))
