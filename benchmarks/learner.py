@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import tempfile
 from collections import Counter
@@ -118,39 +120,67 @@ def measure(short: bool) -> Result:
         answers="How many train steps does the learner make in a second, beside the same step on one batch in memory, "
         "and how many floating-point operations are that, beside the matrix products alone?",
         tables=[Table("One core, default settings", columns, rows)],
-        figures=[*figures, _of_a_run(short)],
+        figures=[*figures, *_of_runs(short)],
         notes=[
             "A turn is all that the learner does for a step: new groups, a batch, the step, priorities, statistics, "
             "and every fifth time publishing. Products have the shapes of those of the step, in fresh memory order.",
-            "In a whole run actor, recorder, evaluator and the parent are there, too; the learner has a core of its "
-            "own where there are more cores than processes at work.",
+            "In a whole run actor, recorder, evaluator and the parent are there, too. They share what cores there are "
+            "with the learner, or are kept off one that it has for itself.",
         ],
         machine=this_machine(),
         short=short,
     )
 
 
-def _of_a_run(short: bool) -> Figure:
+def _of_runs(short: bool) -> list[Figure]:
     """Train steps/s of whole runs, of those of the loop in memory that is measured before each of them."""
-    name = f"train steps of a whole run per step in memory, 20 cities, {len(os.sched_getaffinity(0))} cores"
-    if short:
-        return Figure(name, None, at_least=_LIMIT, why="not with --short")
-    shares = []
+    cores = sorted(os.sched_getaffinity(0))
+    name = f"train steps of a whole run per step in memory, 20 cities, {len(cores)} cores"
+    names = {True: f"{name}, one of them for the learner alone", False: name}
+    if short or len(cores) < 2:
+        why = "not with --short" if short else "one core"
+        return [Figure(names[True], None, at_least=_LIMIT, why=why), Figure(names[False], None, why=why)]
+    shares: dict[bool, list[float]] = {True: [], False: []}
     with tempfile.TemporaryDirectory(prefix="tspmz-learner-") as folder:
         with one_core():
             turns = Turns(20, Path(folder) / "memory")
-        for round_ in range(_ROUNDS):
+        for round_, alone in itertools.product(range(_ROUNDS), (True, False)):
             with one_core():
                 before: Timing = interleaved({"step": here(turns.step)}, seconds=0.5)["step"]
             run = LiveRun(
-                Path(folder) / str(round_),
+                Path(folder) / f"{round_}-{alone}",
                 {
                     "run.minutes": _RUN_SECONDS / 60, "learner.checkpoint_seconds": 5.0,
                     "learner.keep_checkpoints": 1000, "evaluation.interval_seconds": 0.0, "run.tensorboard": False,
                 },
             )  # fmt: skip
             try:
-                shares.append(recorder_cost.measure(run, _WARM_SECONDS).train_steps * before.median)
+                pin = _Pin(run, cores[-1], cores[:-1]) if alone else None
+                shares[alone].append(recorder_cost.measure(run, _WARM_SECONDS, pin).train_steps * before.median)
             finally:
                 run.destroy()
-    return Figure(name, *ratio(shares), at_least=_LIMIT)
+    return [Figure(names[True], *ratio(shares[True]), at_least=_LIMIT), Figure(names[False], *ratio(shares[False]))]
+
+
+class _Pin:
+    """Gives the learner of a run a core of its own, once all processes are there.
+
+    Args:
+        run: the run.
+        core: the learner's.
+        others: of everybody else.
+    """
+
+    def __init__(self, run: LiveRun, core: int, others: list[int]) -> None:
+        self._run, self._core, self._others = run, core, others
+        self._done = False
+
+    def __call__(self) -> None:
+        roles = self._run.roles()
+        if self._done or not {"learner", "recorder", "actor 0"} <= set(roles):
+            return
+        self._done = True
+        for process in self._run.processes():
+            for thread in process.threads():
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, [self._core] if process.pid == roles["learner"] else self._others)

@@ -14,6 +14,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,8 +42,13 @@ class Rates(NamedTuple):
     recorder_share: float
 
 
-def measure(run: LiveRun, warm_seconds: float) -> Rates:
+def measure(run: LiveRun, warm_seconds: float, each_second: Callable[[], None] | None = None) -> Rates:
     """Train to the end of the run's bound.
+
+    Args:
+        run: not started yet.
+        warm_seconds: left out at the start.
+        each_second: called meanwhile.
 
     Raises:
         click.ClickException: the run failed.
@@ -52,6 +58,8 @@ def measure(run: LiveRun, warm_seconds: float) -> Rates:
     looks: list[tuple[float, float]] = []  # (time, CPU seconds of the recorder) since it has loaded its libraries
     run.start()
     while not wait_for(lambda: run.ended, 1.0):
+        if each_second is not None:
+            each_second()
         try:
             times = psutil.Process(run.roles()["recorder"]).cpu_times()
             looks.append((time.monotonic(), times.user + times.system))

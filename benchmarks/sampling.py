@@ -21,8 +21,10 @@ _BATCH = 512
 _ALPHA, _BETA = 0.6, 0.4
 _PEERS = ("torchrl_replay", "cpprb_replay")
 _CITIES = (20, 50, 100)
-_EPISODES, _GROUPS = 16, 16
+_EPISODES = 16
+_GROUPS = 16
 _WINDOW_BYTES = 64 * 2**20
+_DIFFERENT = 16
 _TWICE, _HALF = 2.0, 0.5
 
 
@@ -68,25 +70,26 @@ class Window:
 
     Args:
         num_cities: N.
+        groups: of a batch.
         window_bytes: about so large.
     """
 
-    def __init__(self, num_cities: int, window_bytes: int) -> None:
-        config = load_config(values={"problem.num_cities": num_cities, "learner.batch_groups": _GROUPS})
+    def __init__(self, num_cities: int, groups: int, window_bytes: int) -> None:
+        config = load_config(values={"problem.num_cities": num_cities, "learner.batch_groups": groups})
         specs = fields_for(num_cities, _EPISODES, config.replay.policy_target)
         record = Ring(1, 2, specs).empty_records(1).dtype
-        self.slots = max(2 * _GROUPS, window_bytes // record.itemsize)
+        self.groups, self.slots = groups, max(2 * groups, window_bytes // record.itemsize)
         self._ring = Ring(1, self.slots, specs)
         writer = self._ring.writer(0)
-        some = [random_group(0, number, num_cities, _EPISODES) for number in range(_GROUPS)]
+        some = [random_group(0, number, num_cities, _EPISODES) for number in range(_DIFFERENT)]
         for number in range(self.slots):
-            writer.write(some[number % _GROUPS]._replace(group_id=number))
+            writer.write(some[number % _DIFFERENT]._replace(group_id=number))
         self._buffer = ReplayBuffer(self._ring, **replay_settings(config))
         self._buffer.ingest()
         self._rng = np.random.default_rng(0)
         self.nbytes = sum(part.nbytes for part in self._buffer.sample(self._rng) if isinstance(part, np.ndarray))
-        self._rows = np.ones((self.slots, self.nbytes // _GROUPS // 8), np.uint64)
-        self._copies = np.empty((_GROUPS, self._rows.shape[1]), np.uint64)
+        self._rows = np.ones((self.slots, self.nbytes // groups // 8), np.uint64)
+        self._copies = np.empty((groups, self._rows.shape[1]), np.uint64)
 
     def batch(self) -> None:
         """Draw and build a batch."""
@@ -94,7 +97,7 @@ class Window:
 
     def gather(self) -> None:
         """As many bytes as a batch has, from as many random rows."""
-        np.take(self._rows, self._rng.integers(0, self.slots, _GROUPS), axis=0, out=self._copies, mode="clip")
+        np.take(self._rows, self._rng.integers(0, self.slots, self.groups), axis=0, out=self._copies, mode="clip")
 
 
 def measure(short: bool) -> Result:
@@ -162,7 +165,7 @@ def _of_batches(short: bool) -> tuple[Table, list[Figure]]:
     rows: list[list[Cell]] = []
     figures = []
     for cities in _CITIES[:1] if short else _CITIES:
-        window = Window(cities, 2**20 if short else _WINDOW_BYTES)
+        window = Window(cities, _GROUPS, 2**20 if short else _WINDOW_BYTES)
         spent = interleaved({"batch": here(window.batch), "gather": here(window.gather)}, seconds=0.2, short=short)
         megabytes = window.nbytes / 1e6
         rates = [megabytes / 1e3 / spent[name].median for name in ("batch", "gather")]

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.one_root import OneRootPlayer
 from benchmarks.results import Cell, Figure, Result, Table, this_machine
-from benchmarks.timing import Ratio, here, interleaved, one_core, ratio, times_faster
+from benchmarks.timing import Ratio, here, interleaved, one_core, times_faster
 from tspmz.config import Config
 from tspmz.config_files import collect_values, load_config
 from tspmz.network.build import build_network
@@ -26,6 +26,9 @@ from tspmz.selfplay import GroupSource, play_groups
 from tspmz.settings import group_settings, network_settings, search_settings
 
 STAGES = ("network", "tree", "env", "write")
+
+_DEEP = 25
+"""Simulations of the ancestor."""
 
 
 def ancestor() -> dict[str, Any]:
@@ -80,13 +83,12 @@ class Player:
     def play(self) -> None:
         """Play the next batch and write it."""
         started = time.perf_counter()
-        groups = play_groups(
-            self._model, self._search, self._source, self._first, self._count, 0,
+        records = play_groups(
+            self._model, self._search, self._source, self._first, self._count, 0, self._writer.specs,
             temperature=1.0, temperature_threshold=0, clock=self._clock,
         )  # fmt: skip
         written = time.perf_counter()
-        for group in groups:
-            self._writer.write(group)
+        self._writer.write_stored(records)
         ended = time.perf_counter()
         self._clock.add("write_seconds", ended - written)
         self._first += self._count
@@ -121,8 +123,6 @@ class Found(NamedTuple):
         one_root: simulations/s of the search of one root at a time.
         against_one_root: how many times more simulations/s ours makes.
         of_network: percent of what the network alone evaluates per second.
-        one_root_rounds: simulations/s of each round.
-        rounds: ours of each round.
     """
 
     cities: int
@@ -134,8 +134,6 @@ class Found(NamedTuple):
     one_root: float
     against_one_root: Ratio
     of_network: Ratio
-    rounds: tuple[float, ...]
-    one_root_rounds: tuple[float, ...]
 
 
 def compare(values: dict[str, Any], short: bool) -> Found:
@@ -159,20 +157,36 @@ def compare(values: dict[str, Any], short: bool) -> Found:
         one_root=of_game / theirs.median,
         against_one_root=times_faster(ours, theirs, player.simulations / of_game),
         of_network=times_faster(ours, timings["network"], 100 * player.simulations / player.games),
-        rounds=tuple(player.simulations / seconds for seconds in ours.rounds),
-        one_root_rounds=tuple(of_game / seconds for seconds in theirs.rounds),
     )
+
+
+def end_to_end(values: dict[str, Any], short: bool) -> Ratio:
+    """Complete games/s with the default network, of those of one root at a time with the ancestor's settings."""
+    player = Player(values)
+    cities = player.config.problem.num_cities
+    old = load_config(values={"problem.num_cities": cities, **ancestor()})
+    network = build_network(0, **network_settings(old)).eval()
+    other = OneRootPlayer(network, cities, old.search.num_simulations, alpha=old.search.dirichlet_alpha)
+    calls = {"tspmz": player.play, "one root": other.play}
+    spent = interleaved(
+        {name: here(call, time.process_time) for name, call in calls.items()}, seconds=0.5, short=short
+    )
+    return times_faster(spent["tspmz"], spent["one root"], player.games)
 
 
 def measure(short: bool) -> Result:
     """Measure self-play on one core."""
     with one_core():
         found = {name: compare(values, short) for name, values in settings(short)}
-    return report(found, short)
+        cities = next(iter(found.values())).cities
+        small = _small(short)
+        as_deep = end_to_end({"problem.num_cities": cities, "search.num_simulations": _DEEP, **small}, short)
+        default = end_to_end({"problem.num_cities": cities, **small}, short)
+    return report(found, as_deep, default, short)
 
 
-def report(found: dict[str, Found], short: bool) -> Result:
-    """What was found."""
+def report(found: dict[str, Found], as_deep: Ratio, default: Ratio, short: bool) -> Result:
+    """What was found; `end_to_end` with as many simulations as the ancestor, and with the default ones."""
     rows = [_row(name, one) for name, one in found.items()]
     columns = (
         "network", "cities", "simulations", "complete games/s", "moves/s", "simulations/s", "one root, simulations/s",
@@ -180,8 +194,8 @@ def report(found: dict[str, Found], short: bool) -> Result:
     )  # fmt: skip
     shares = [[name, one.cities, one.simulations, *one.shares] for name, one in found.items()]
     heads = ("network", "cities", "simulations", *(f"{stage} %" for stage in STAGES), "else %")
-    ancestor, default = found["ancestor's residual"], found["attention (default)"]
-    end_to_end = ratio([a / b for a, b in zip(default.rounds, ancestor.one_root_rounds, strict=True)])
+    ancestor, ours = found["ancestor's residual"], found["attention (default)"]
+    fewer = Ratio(*(ours.simulations / _DEEP * games for games in default))
     return Result(
         name="selfplay",
         title="Self-play",
@@ -194,12 +208,17 @@ def report(found: dict[str, Found], short: bool) -> Result:
         tables=[Table("", columns, rows), Table("Where the time goes", heads, shares)],
         figures=[
             Figure("ancestor's settings, simulations/s against one root", *ancestor.against_one_root, at_least=25.0),
-            Figure("default settings, simulations/s against one root at the ancestor's", *end_to_end, at_least=100.0),
-            Figure("default settings, simulations/s against one root", *default.against_one_root),
+            Figure(
+                f"default network, {_DEEP} simulations, simulations/s against one root at the ancestor's", *as_deep,
+                at_least=100.0,
+            ),
+            Figure("default settings, simulations/s against one root at the ancestor's", *fewer),
+            Figure("default settings, complete games/s against one root at the ancestor's", *default),
+            Figure("default settings, simulations/s against one root", *ours.against_one_root),
         ],
         notes=[
-            "Ancestor's: network and search of `presets/ancestor.toml` with its residual network, 20 cities, 25 "
-            "simulations. Rounds of the second figure are paired by their number, not by time.",
+            "Ancestor's: network and search of `presets/ancestor.toml` with its residual network, 20 cities, "
+            f"{_DEEP} simulations.",
         ],
         machine=this_machine(),
         short=short,
@@ -208,16 +227,20 @@ def report(found: dict[str, Found], short: bool) -> Result:
 
 def settings(short: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names and settings of what is measured."""
-    small = {"selfplay.groups_in_parallel": 1} if short else {}
+    small = _small(short)
     cities = 6 if short else 20
     yield "attention (default)", {"problem.num_cities": cities, **small}
     yield "ancestor's residual", {"problem.num_cities": cities, **ancestor(), **small}
     if short:
         return
     for cities in (20, 50, 100):
-        for simulations in (8, 25, 50):
+        for simulations in (8, _DEEP, 50):
             values = {"problem.num_cities": cities, "search.num_simulations": simulations}
             yield f"attention, {cities} cities, {simulations} simulations", values
+
+
+def _small(short: bool) -> dict[str, Any]:
+    return {"selfplay.groups_in_parallel": 1} if short else {}
 
 
 def _row(name: str, one: Found) -> list[Cell]:

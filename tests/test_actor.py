@@ -15,8 +15,8 @@ from tspmz import actor as actor_module
 from tspmz.actor import Actor
 from tspmz.control import Phase
 from tspmz.errors import RunError
+from tspmz.replay.fields import Records
 from tspmz.selfplay import play_groups
-from tspmz.types import Group
 
 
 def test_groups_go_into_the_shard_with_their_version_and_are_counted(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_f20_batch_whose_weights_got_too_old_is_played_again_with_newer_ones(
     run = TinyRun(tmp_path, played=0, selfplay__max_weights_lag=2)
     publications = [3, 2]  # while the first batch is played, and while the second one is
 
-    def slowly(*args: Any, **settings: Any) -> list[Group]:
+    def slowly(*args: Any, **settings: Any) -> Records:
         for _ in range(publications.pop(0)):
             run.loop.publish()
         return play_groups(*args, **settings)
@@ -197,7 +197,7 @@ def test_f30_actor_without_memory_for_one_group_says_what_to_lower(
 def test_f20_dropped_batches_cannot_starve_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = TinyRun(tmp_path, played=4, selfplay__max_weights_lag=1, learner__publish_every=1)
 
-    def beside_an_eager_learner(*args: Any, **settings: Any) -> list[Group]:
+    def beside_an_eager_learner(*args: Any, **settings: Any) -> Records:
         for _ in range(10):
             if run.channels.limiter.learner_may_sample():
                 run.loop.train_once()
@@ -216,13 +216,13 @@ def test_f20_dropped_batches_cannot_starve_the_run(tmp_path: Path, monkeypatch: 
 def test_two_halves_are_played_as_each_would_be_alone(tmp_path: Path) -> None:
     """Two threads, the groups of the first half in front; each half has the noise of its own first group."""
     run = TinyRun(tmp_path, selfplay__groups_in_parallel=5, selfplay__overlap=True)
-    groups = run.actor._play(10)
-    assert [group.group_id for group in groups] == [10, 11, 12, 13, 14]
+    records = np.concatenate(run.actor._play(10))
+    assert records["group_id"].tolist() == [10, 11, 12, 13, 14]
     alone = TinyRun(tmp_path / "alone", selfplay__groups_in_parallel=3)
     fewer = TinyRun(tmp_path / "fewer", selfplay__groups_in_parallel=2)
-    for group, expected in zip(groups, [*alone.actor._play(10), *fewer.actor._play(13)], strict=True):
-        for name in ("coordinates", "tours", "rewards", "root_values", "visit_counts", "action_weights"):
-            assert np.array_equal(getattr(group, name), getattr(expected, name)), name
+    expected = np.concatenate([*alone.actor._play(10), *fewer.actor._play(13)])
+    for name in records.dtype.names or ():
+        assert np.array_equal(records[name], expected[name]), name
     row = run.channels.stats.row("actor", 0)
     before = run.channels.ring.written(0)
     run.actor.play_once()

@@ -95,6 +95,10 @@ def test_all_problems_are_named_at_once() -> None:
             "replay.reanalyze_fraction: is work of a process",
         ),
         ({"replay.policy_target": "gumbel", "search.algorithm": "puct"}, "replay.policy_target = gumbel"),
+        (
+            {"replay.policy_target": "visit_counts", "search.num_simulations": 70_000},
+            "search.num_simulations = 70000: must be at most 65535",
+        ),
         ({"replay.min_groups": 600}, "replay.min_groups = 600"),
     ],
 )

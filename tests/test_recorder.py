@@ -14,6 +14,7 @@ from tspmz.errors import RunError
 from tspmz.recorder import Recorder, open_manifest
 from tspmz.replay.loading import LoadReport, load_segments
 from tspmz.replay.manifest import Manifest
+from tspmz.replay.slots import CHECKSUM
 
 
 def recorder_of(run: TinyRun, folder: Path, files: FaultyFiles | None = None, first: int = 0) -> Recorder:
@@ -61,7 +62,7 @@ def test_groups_that_were_overwritten_make_a_gap_and_nothing_more(tmp_path: Path
 
 def test_group_that_cannot_be_read_makes_a_gap(tmp_path: Path) -> None:
     run = TinyRun(tmp_path, played=6)
-    run.channels.ring._checksum[run.channels.ring.slot_of(0, 3)] += 1
+    run.channels.ring._heads[CHECKSUM, run.channels.ring.slot_of(0, 3)] += 1
     recorder = recorder_of(run, tmp_path / "replay")
     assert recorder.seal_all()
     assert ids(stored(run, tmp_path / "replay")) == [0, 1, 2, 4, 5]

@@ -10,6 +10,9 @@ import pytest
 from model_helpers import KINDS, random_coordinates, tiny_network
 
 from tspmz.network.inference import SearchModel
+from tspmz.replay.checks import stored_rewards_add_up, valid_groups
+from tspmz.replay.fields import fields_for
+from tspmz.replay.packing import load_group
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, Play, play, play_groups
@@ -19,6 +22,7 @@ from tspmz.types import Group
 
 INSTANCES, EPISODES, N, SIMULATIONS = 2, 3, 6, 4
 SOURCE = GroupSource(seed=3, actor=1, distribution="uniform", num_cities=N, num_clusters=3, group_size=EPISODES)
+SPECS = fields_for(N, EPISODES, "gumbel")
 
 
 class WatchedSearch(BatchedSearch):
@@ -55,7 +59,8 @@ def played(
 def groups_of(first: int, count: int, model: SearchModel | None = None, source: GroupSource = SOURCE) -> list[Group]:
     model = model or SearchModel(tiny_network(num_cities=N), SIMULATIONS + 1)
     search = make_search(batch_size=count * EPISODES)
-    return play_groups(model, search, source, first, count, 7, temperature=1.0, temperature_threshold=0)
+    records = play_groups(model, search, source, first, count, 7, SPECS, temperature=1.0, temperature_threshold=0)
+    return [load_group(record) for record in records]
 
 
 def equal(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
@@ -150,7 +155,7 @@ def test_noise_of_groups_is_drawn_from_their_own_stream() -> None:
     for first in (4, 5):
         search = make_search(batch_size=EPISODES)
         model = SearchModel(tiny_network(num_cities=N), SIMULATIONS + 1)
-        play_groups(model, search, SOURCE, first, 1, 0, temperature=1.0, temperature_threshold=0)
+        play_groups(model, search, SOURCE, first, 1, 0, SPECS, temperature=1.0, temperature_threshold=0)
         assert search.next_numbers[0] == generator_for(SOURCE.seed, "search", SOURCE.actor, first).random()
 
 
@@ -201,7 +206,44 @@ def test_forced_move_is_worth_its_two_edges_where_edges_are_worth_something() ->
     assert (found.rewards < 0).all()
 
 
+@pytest.mark.parametrize("target", ["visit_counts", "gumbel", "advantage"])
+def test_records_hold_what_was_played(target: str) -> None:
+    """The same play as with arrays of its own, in the fields that the policy target stores."""
+    network = tiny_network(num_cities=N)
+    records = play_groups(
+        SearchModel(network, SIMULATIONS + 1), make_search(), SOURCE, 4, INSTANCES, 7, fields_for(N, EPISODES, target),
+        temperature=1.0, temperature_threshold=0,
+    )  # fmt: skip
+    instances = [SOURCE.instance(number) for number in (4, 5)]
+    found = play(
+        SearchModel(network, SIMULATIONS + 1), make_search(), np.stack([points for points, _ in instances]),
+        np.stack([starts for _, starts in instances]), generator_for(SOURCE.seed, "search", SOURCE.actor, 4),
+    )  # fmt: skip
+    stored = set(records.dtype.names or ())
+    assert stored & {"visit_counts", "action_weights"} == {
+        "visit_counts": {"visit_counts"}, "gumbel": {"action_weights"}, "advantage": set(),
+    }[target]  # fmt: skip
+    for name in stored & set(Play._fields):
+        np.testing.assert_array_equal(records[name], getattr(found, name), err_msg=name)
+    assert valid_groups(records).all()
+    assert stored_rewards_add_up(records).all()
+
+
 MIXED = SOURCE._replace(num_cities=9, mixed_sizes=(5, 7, 9))
+
+
+def test_group_on_fewer_cities_fills_a_part_of_its_record() -> None:
+    specs = fields_for(9, EPISODES, "gumbel")
+    search = BatchedSearch(2 * EPISODES, 7, num_simulations=SIMULATIONS)
+    model = SearchModel(tiny_network(num_cities=7), SIMULATIONS + 1)
+    records = play_groups(model, search, MIXED, 3, 2, 0, specs, temperature=1.0, temperature_threshold=0)
+    assert records["num_cities"].tolist() == [7, 7]
+    assert valid_groups(records).all()
+    assert np.isnan(records["rewards"][:, :, 6:]).all()
+    assert (records["tours"][:, :, 7:] == -1).all()
+    group = load_group(records[1])
+    lengths = tour_lengths(group.coordinates[None], group.tours[None])[0]
+    np.testing.assert_allclose(-group.rewards.sum(axis=-1), lengths, rtol=1e-5)
 
 
 def test_sizes_take_turns_in_blocks_and_actors_begin_with_different_ones() -> None:

@@ -20,11 +20,11 @@ from tspmz.fitting import Parts, is_out_of_memory, reason_of
 from tspmz.network.build import Network, build_network, load_flat_weights, num_weights
 from tspmz.network.inference import SearchModel
 from tspmz.process import enter_child
+from tspmz.replay.fields import Records, part
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, play_groups
 from tspmz.settings import group_settings, network_settings, search_settings
 from tspmz.stats import BeatingClock
-from tspmz.types import Group
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
@@ -108,31 +108,34 @@ class Actor:
         """Play one batch of groups to the end and write them, unless their weights have got too old meanwhile."""
         started = time.perf_counter()
         first = self._channels.ring.next_group_id(self.index)
-        groups = self._play(first)
-        if self._too_old(len(groups)):
+        played = self._play(first)
+        count = sum(map(len, played))
+        if self._too_old(count):
             return
         with self._row.timed("write_seconds"):
-            for group in groups:
-                self._writer.write(group)
-                self._channels.limiter.record_insert(self.index)
-        episodes, moves = groups[0].rewards.shape
-        self._row.add("groups_played", len(groups))
-        self._row.add("env_steps", len(groups) * episodes * moves)
+            for records in played:
+                self._writer.write_stored(records)
+                self._channels.limiter.record_insert(self.index, len(records))
+        num_cities = self._source.size_of(first)
+        episodes, moves = self._source.group_size, num_cities - 1
+        self._row.add("groups_played", count)
+        self._row.add("env_steps", count * episodes * moves)
         # the last move is forced and not searched
-        self._row.add("simulations", len(groups) * episodes * (moves - 1) * self._simulations)
-        self._row.add("tour_length_sum", float(sum(-group.rewards.sum() / episodes for group in groups)))
+        self._row.add("simulations", count * episodes * (moves - 1) * self._simulations)
+        lengths = -sum(float(part(records, "rewards", num_cities).sum(dtype=np.float64)) for records in played)
+        self._row.add("tour_length_sum", lengths / episodes)
         self._row.add("busy_seconds", time.perf_counter() - started)
 
-    def _play(self, first: int) -> list[Group]:
-        """The next groups, from number `first` on, in as many parts as memory needs.
+    def _play(self, first: int) -> list[Records]:
+        """The next groups in the stored form, from number `first` on, in as many parts as memory needs.
 
         Raises:
             RunError: there is none for a single group.
         """
         count = self._source.batch_size(first, self._count)
 
-        def play(parts: list[slice]) -> list[Group]:
-            return [group for part in parts for group in self._play_part(first + part.start, part.stop - part.start)]
+        def play(parts: list[slice]) -> list[Records]:
+            return [records for one in parts for records in self._play_part(first + one.start, one.stop - one.start)]
 
         try:
             return self._parts.run(count, play, tidy=self._players.clear)
@@ -144,26 +147,27 @@ class Actor:
                 f"selfplay.group_size or search.num_simulations ({reason_of(error)})"
             ) from None
 
-    def _play_part(self, first: int, count: int) -> list[Group]:
+    def _play_part(self, first: int, count: int) -> list[Records]:
         """So many groups from number `first` on, in lock-step; of two halves each is played by a thread of its own.
 
         Python runs one thread at a time, but not the one that waits for a GPU.
         """
         temperature, num_cities = self.temperature, self._source.size_of(first)
 
-        def play(player: _Player, first: int) -> list[Group]:
+        def play(player: _Player, first: int) -> Records:
             return play_groups(
                 player.model, player.search, self._source, first, player.groups, self.weights_version,
-                temperature=temperature, temperature_threshold=self._temperature_threshold, clock=self._clock,
+                self._writer.specs, temperature=temperature, temperature_threshold=self._temperature_threshold,
+                clock=self._clock,
             )  # fmt: skip
 
         if self._threads is None or count == 1:
-            return play(self._player(0, count, num_cities), first)
+            return [play(self._player(0, count, num_cities), first)]
         players = [self._player(0, count - count // 2, num_cities), self._player(1, count // 2, num_cities)]
         firsts = [first, first + players[0].groups]
         halves = [self._threads.submit(play, player, first) for player, first in zip(players, firsts, strict=True)]
         wait_for_all(halves)  # should one fail, the other ends, too
-        return [group for half in halves for group in half.result()]
+        return [half.result() for half in halves]
 
     def _too_old(self, groups: int) -> bool:
         """Whether too many versions were published since the batch began; its groups are then played again.

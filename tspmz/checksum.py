@@ -89,6 +89,24 @@ def _fold_words(typing_context, lanes, words, copy, start, count):  # type: igno
 
 
 @njit(cache=True, nogil=True)
+def copy_row(row, target, seed, lanes, private_source):  # type: ignore[no-untyped-def]
+    """One row of `copy_rows`; returns its checksum. `lanes` `[LANES]` uint64 is overwritten."""
+    for k in range(LANES):
+        lanes[k] = _mix(seed, np.uint64(k))
+    if private_source:
+        for start in range(0, row.shape[0], _BLOCK):
+            count = min(_BLOCK, row.shape[0] - start)
+            _copy_words(target, row, start, count)
+            _fold_words(lanes, row, None, start, count)
+    else:
+        _fold_words(lanes, row, target, 0, row.shape[0])
+    total = seed
+    for k in range(LANES):
+        total = _mix(total, lanes[k])
+    return total
+
+
+@njit(cache=True, nogil=True)
 def copy_rows(source, rows, seeds, out, sums, private_source):  # type: ignore[no-untyped-def]
     """Copy `source[rows]` to `out` and leave a checksum of each row in `sums`.
 
@@ -106,17 +124,4 @@ def copy_rows(source, rows, seeds, out, sums, private_source):  # type: ignore[n
     """
     lanes = np.empty(LANES, np.uint64)
     for i in range(rows.shape[0]):
-        row, target = source[rows[i]], out[i]
-        for k in range(LANES):
-            lanes[k] = _mix(seeds[i], np.uint64(k))
-        if private_source:
-            for start in range(0, row.shape[0], _BLOCK):
-                count = min(_BLOCK, row.shape[0] - start)
-                _copy_words(target, row, start, count)
-                _fold_words(lanes, row, None, start, count)
-        else:
-            _fold_words(lanes, row, target, 0, row.shape[0])
-        total = seeds[i]
-        for k in range(LANES):
-            total = _mix(total, lanes[k])
-        sums[i] = total
+        sums[i] = copy_row(source[rows[i]], out[i], seeds[i], lanes, private_source)

@@ -18,7 +18,7 @@ from tspmz.network.inference import SearchModel
 from tspmz.process import enter_child
 from tspmz.replay.checks import valid_groups
 from tspmz.replay.fields import Records, by_size, part
-from tspmz.replay.ring import ReadStatus
+from tspmz.replay.slots import ReadStatus
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import forced_value, play

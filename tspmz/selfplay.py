@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tspmz.replay.fields import FieldSpec, Records, empty_records, part
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env, generators
 from tspmz.tsp.tours import past_cities
-from tspmz.types import Bool, Float32, Group, Int64, RecurrentOutput, RootOutput
+from tspmz.types import Bool, Float32, Int64, RecurrentOutput, RootOutput
 
 
 class StageClock(Protocol):
@@ -44,22 +47,47 @@ class Play(NamedTuple):
     """Finished episodes on I instances, G each, in lock-step. Index rule as in `types.Group`.
 
     Attributes:
-        tours: `[I, G, N]` int64.
+        tours: `[I, G, N]` int64, or shorter integers, as they are stored.
         rewards: `[I, G, T]` float32, minus the added edges.
         root_values: `[I, G, T]` float32; before the last, forced move it is that move's reward.
         prior_log_probs: `[I, G, T]` float32.
-        visit_counts: `[I, G, T, N]` int32.
-        action_weights: `[I, G, T, N]` float32.
+        visit_counts: `[I, G, T, N]` int32, or as stored; the last axis is 0 where they are not wanted.
+        action_weights: `[I, G, T, N]` float32; the last axis is 0 where they are not wanted.
         mean_depth: mean depth of the expanded tree nodes.
     """
 
-    tours: Int64
+    tours: NDArray[Any]
     rewards: Float32
     root_values: Float32
     prior_log_probs: Float32
-    visit_counts: np.ndarray
+    visit_counts: NDArray[Any]
     action_weights: Float32
-    mean_depth: float
+    mean_depth: float = 0.0
+
+
+def _empty_play(instances: int, group_size: int, num_cities: int) -> Play:
+    """Room for all there is to know."""
+    moves = (instances, group_size, num_cities - 1)
+    return Play(
+        tours=np.empty((instances, group_size, num_cities), np.int64),
+        rewards=np.empty(moves, np.float32),
+        root_values=np.empty(moves, np.float32),
+        prior_log_probs=np.empty(moves, np.float32),
+        visit_counts=np.empty((*moves, num_cities), np.int32),
+        action_weights=np.empty((*moves, num_cities), np.float32),
+    )
+
+
+def _stored_play(records: Records, num_cities: int) -> Play:
+    """Views of what records of groups store of their play."""
+    stored = records.dtype.names or ()
+
+    def view(name: str) -> NDArray[Any]:
+        if name in stored:
+            return part(records, name, num_cities)
+        return np.empty((len(records), records["rewards"].shape[1], num_cities - 1, 0), np.float32)
+
+    return Play(*(view(name) for name in Play._fields[:-1]))  # type: ignore[arg-type]
 
 
 def play(
@@ -74,6 +102,7 @@ def play(
     noise: bool = True,
     edge_reward: float = 0.0,
     follow: Int64 | None = None,
+    into: Play | None = None,
     clock: StageClock | None = None,
 ) -> Play:
     """Play every episode to its end with the searched moves, or search the states along given tours.
@@ -89,20 +118,15 @@ def play(
         noise: with root noise.
         edge_reward: what an edge is worth before its length is taken off, in the scale of the network's values.
         follow: `[I, G, N]` int64, tours whose moves are made whatever the search says.
+        into: arrays to fill; None = new ones.
         clock: gets `network_seconds`, `tree_seconds`, `env_seconds`.
     """
     state = env.reset(coordinates, starts)
     shape = state.visited.shape
     moves = shape[2] - 1
-    out = Play(
-        tours=np.empty(shape, np.int64),
-        rewards=np.empty((*shape[:2], moves), np.float32),
-        root_values=np.empty((*shape[:2], moves), np.float32),
-        prior_log_probs=np.zeros((*shape[:2], moves), np.float32),
-        visit_counts=np.zeros((*shape[:2], moves, shape[2]), np.int32),
-        action_weights=np.zeros((*shape[:2], moves, shape[2]), np.float32),
-        mean_depth=0.0,
-    )
+    out = _empty_play(*shape) if into is None else into
+    out.prior_log_probs[..., -1] = 0.0  # of the forced move
+    targets = _wanted_targets(out)
     out.tours[:, :, 0] = state.current
     watch = _StopWatch(clock)
     with watch("network_seconds"):
@@ -125,11 +149,17 @@ def play(
             out.rewards[:, :, t] = time_step.rewards
             out.root_values[:, :, t] = result.root_values.reshape(shape[:2])
             out.prior_log_probs[:, :, t] = _log_probs(root.policy_logits, actions.reshape(-1)).reshape(shape[:2])
-            out.visit_counts[:, :, t] = result.visit_counts.reshape(shape)
-            out.action_weights[:, :, t] = result.action_weights.reshape(shape)
+            for wanted, name in targets:
+                wanted[:, :, t] = getattr(result, name).reshape(shape)
             depth += float(result.depths.mean())
     _play_forced_move(state, out, edge_reward)
     return out._replace(mean_depth=depth / max(moves - 1, 1))
+
+
+def _wanted_targets(out: Play) -> list[tuple[NDArray[Any], str]]:
+    """The search's statistics that are kept: where, and their name in `SearchResult`."""
+    both = ((out.visit_counts, "visit_counts"), (out.action_weights, "action_weights"))
+    return [(array, name) for array, name in both if array.shape[-1]]
 
 
 def _log_probs(policy_logits: Float32, actions: Int64) -> Float32:
@@ -152,8 +182,8 @@ def _play_forced_move(state: env.TSPState, out: Play, edge_reward: float) -> Non
     out.tours[:, :, -1] = actions
     out.rewards[:, :, -1] = time_step.rewards
     out.root_values[:, :, -1] = forced_value(time_step.rewards, edge_reward)
-    out.visit_counts[:, :, -1] = legal
-    out.action_weights[:, :, -1] = legal
+    for wanted, _ in _wanted_targets(out):
+        wanted[:, :, -1] = legal
 
 
 SIZE_BLOCK = 16
@@ -217,45 +247,40 @@ def play_groups(
     first_group_id: int,
     count: int,
     weights_version: int,
+    specs: Sequence[FieldSpec],
     *,
     temperature: float,
     temperature_threshold: int,
     clock: StageClock | None = None,
-) -> list[Group]:
+) -> Records:
     """Play the groups `first_group_id .. first_group_id + count - 1` of an actor, all of one size, in lock-step.
 
     Given the weights, the result is a pure function of `source`, `first_group_id` and `count`.
 
     Returns:
-        The finished groups, stamped with `weights_version`.
+        The finished groups as `[count]` records of `specs`, stamped with `weights_version`.
     """
     instances = [source.instance(first_group_id + i) for i in range(count)]
     coordinates = np.stack([points for points, _ in instances])
     starts = np.stack([chosen for _, chosen in instances])
+    records = empty_records(specs, count)
+    num_cities = coordinates.shape[1]
     rng = generator_for(source.seed, "search", source.actor, first_group_id)
     played = play(
         model, search, coordinates, starts, rng,
         temperature=temperature, temperature_threshold=temperature_threshold,
-        edge_reward=source.edge_reward, clock=clock,
+        edge_reward=source.edge_reward, into=_stored_play(records, num_cities), clock=clock,
     )  # fmt: skip
     if clock is not None:
         clock.add("root_depth_sum", played.mean_depth * count)
-    return [
-        Group(
-            coordinates=coordinates[i],
-            tours=played.tours[i],
-            rewards=played.rewards[i],
-            root_values=played.root_values[i],
-            prior_log_probs=played.prior_log_probs[i],
-            visit_counts=played.visit_counts[i],
-            action_weights=played.action_weights[i],
-            actor=source.actor,
-            group_id=first_group_id + i,
-            seed=source.seed,
-            weights_version=weights_version,
-        )
-        for i in range(count)
-    ]
+    part(records, "coordinates", num_cities)[...] = coordinates
+    stamps = {
+        "actor": source.actor, "group_id": first_group_id + np.arange(count), "seed": source.seed,
+        "weights_version": weights_version, "num_cities": num_cities, "group_size": source.group_size,
+    }  # fmt: skip
+    for name, value in stamps.items():
+        records[name] = value
+    return records
 
 
 class _StopWatch:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from tspmz.replay.batches import Teacher
 from tspmz.replay.fields import fields_for
-from tspmz.replay.rerooting import reroot_best
 from tspmz.replay.ring import Ring
 from tspmz.replay.sumtree import SumTree
-from tspmz.replay.targets import returns
+from tspmz.replay.targets import returns, value_targets
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env, tours
 from tspmz.types import Bool, Int64, RecurrentOutput, RootOutput
@@ -34,9 +34,23 @@ def compile_kernels() -> None:
     tree.set(np.array([0]), np.array([1.0]))
     tree.sample(rng, 1)
     rewards = np.zeros((1, 2, _CITIES - 1), np.float32)
-    reroot_best(coordinates, np.tile(np.arange(_CITIES), (1, 2, 1)), rewards, np.zeros((1, 2)), 1, rng)
     returns(rewards, 1.0)
-    Ring(1, 2, fields_for(_CITIES, 1, "advantage")).read(0, 0)
+    value_targets(rewards, rewards, 1, 1.0)
+    _replay(rng)
+
+
+def _replay(rng: np.random.Generator) -> None:
+    ring = Ring(1, 2, fields_for(_CITIES, 2, "advantage"))
+    records = ring.empty_records(1)
+    for name, value in {"actor": 0, "group_id": 0, "tours": np.arange(_CITIES), "rewards": -1.0}.items():
+        records[name] = value
+    ring.writer(0).write_stored(records)
+    ring.read(0, 0)
+    teacher = Teacher(
+        records.dtype, by_advantage=True, temperature=1.0, cap=1.0, baseline=0.0, rerooted_episodes=1, td_steps=0,
+        discount=1.0, edge_reward=0.0,
+    )  # fmt: skip
+    teacher.lessons(records, _CITIES, rng)
 
 
 def _no_model(parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from replay_helpers import make_group
 
-from tspmz import checksum
-from tspmz.replay import rerooting, sumtree, targets
+from tspmz.replay import batches, slots, sumtree, targets
 from tspmz.replay.buffer import ReplayBuffer
 from tspmz.replay.fields import fields_for
 from tspmz.replay.ring import Ring
+from tspmz.replay.slots import END
 from tspmz.types import Batch, Group
 from tspmz.warmup import compile_kernels
 
@@ -85,7 +85,7 @@ def test_ingest_counts_damaged_and_torn_slots() -> None:
     for number in range(3):
         writer.write(make_group(0, number))
     ring._records["rewards"][0] += 1
-    ring._end[1] = 0
+    ring._heads[END, 1] = 0
     assert buffer.ingest() == 1
     counters = buffer.counters
     assert (counters.rejected_checksum, counters.rejected_torn) == (1, 1)
@@ -314,12 +314,14 @@ def test_unknown_settings_are_refused() -> None:
 def test_learner_compiles_nothing_after_the_warm_up() -> None:
     """Kernels of the replay have one signature, whatever the sizes: the first batch of a run waits for no compiler."""
     compile_kernels()
-    kernels = (rerooting._walk, targets._sum_backwards, checksum.copy_rows, sumtree._set, sumtree._find)
+    kernels = (
+        batches._teach, targets.fill_value_targets, slots.store_rows, slots.load_rows, sumtree._set, sumtree._find,
+    )  # fmt: skip
     before = [len(kernel.signatures) for kernel in kernels]
     ring = Ring(2, 4, fields_for(7, 5, "advantage"))
     for actor in range(2):
         ring.writer(actor).write(make_group(actor, 0, num_cities=7, group_size=5))
-    buffer = ReplayBuffer(ring, batch_groups=3, rerooted_episodes=2)
+    buffer = ReplayBuffer(ring, batch_groups=3, rerooted_episodes=2, initial_priority="search")
     buffer.ingest()
     batch = buffer.sample(np.random.default_rng(0))
     buffer.update_priorities(batch.slots, batch.actors, batch.group_ids, np.ones(3))

@@ -18,6 +18,7 @@ from tspmz.replay.reading import read_segment
 from tspmz.replay.ring import Ring
 from tspmz.replay.segments import SegmentWriter
 from tspmz.replay.sized_trees import SizedTrees
+from tspmz.replay.slots import END
 from tspmz.replay.summary import export_npz, summarize
 from tspmz.replay.sumtree import SumTree
 from tspmz.replay.verify import scan_folder
@@ -153,11 +154,11 @@ def test_slot_whose_next_group_has_another_size_is_drawn_with_that_one() -> None
 def test_size_whose_groups_were_all_overwritten_gives_way_to_another() -> None:
     ring, buffer = mixed_buffer(groups=4)  # two groups of 4 cities, two of 6
     small = next(seed for seed in range(99) if buffer.sample(np.random.default_rng(seed)).coordinates.shape[1] == 4)
-    ring._end[:2] = 0
+    ring._heads[END, :2] = 0
     batch = buffer.sample(np.random.default_rng(small))
     assert batch.coordinates.shape[1] == 6
     assert buffer.size == 2
-    ring._end[:4] = 0
+    ring._heads[END, :4] = 0
     with pytest.raises(ValueError, match="none can be drawn"):
         buffer.sample(np.random.default_rng(0))
 

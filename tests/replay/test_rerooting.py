@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tspmz.replay.rerooting import reroot_best
-from tspmz.replay.targets import lengths_from_rewards
+from tspmz.replay.rerooting import walk_best
 from tspmz.tsp import env
 from tspmz.tsp.tours import tour_lengths
 
@@ -28,7 +27,12 @@ def played(groups: int, episodes: int, cities: int, seed: int) -> tuple[np.ndarr
 def walked(
     coordinates: np.ndarray, tours: np.ndarray, rewards: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return reroot_best(coordinates, tours, rewards, lengths_from_rewards(rewards), count, rng)
+    """Tours and rewards of the groups after it, and which are walks."""
+    new_tours, new_rewards, walks = tours.copy(), rewards.copy(), np.ones(tours.shape[:2], np.bool_)
+    lengths = -rewards.sum(axis=-1, dtype=np.float64)
+    for m, coins in enumerate(rng.random((len(tours), count))):
+        walk_best(coordinates[m], lengths[m], coins, new_tours[m], new_rewards[m], walks[m])
+    return new_tours, new_rewards, walks
 
 
 def edges(tour: np.ndarray) -> set[frozenset[int]]:

@@ -13,7 +13,8 @@ from replay_helpers import make_group, same_group
 
 from tspmz.replay.fields import empty_records, fields_for, record_dtype
 from tspmz.replay.packing import GroupPacker, load_group
-from tspmz.replay.ring import ReadStatus, Ring
+from tspmz.replay.ring import Ring
+from tspmz.replay.slots import BEGIN, CHECKSUM, END, ReadStatus
 
 SPECS = fields_for(6, 3, "advantage")
 UNSTORED = ("visit_counts", "action_weights")
@@ -102,11 +103,46 @@ def test_write_refuses_other_shapes_and_large_visit_counts() -> None:
         ring_of(target="visit_counts").writer(0).write(group)
 
 
+def stored(numbers: list[int], actor: int = 1) -> np.ndarray:
+    """Records of groups."""
+    records = empty_records(SPECS, len(numbers))
+    packer = GroupPacker(records, SPECS)
+    for index, number in enumerate(numbers):
+        packer.store(make_group(actor, number), index)
+    return records
+
+
+def test_groups_in_the_stored_form_are_written_like_others_also_past_the_end_of_the_shard() -> None:
+    ring = ring_of(2, 4)
+    ring.writer(1).write(make_group(1, 0))
+    ring.writer(1).write_stored(stored([1, 2]))
+    ring.writer(1).write_stored(stored([3, 4, 5]))
+    assert (ring.written(0), ring.written(1)) == (0, 6)
+    for number in range(2, 6):
+        read = ring.read(ring.slot_of(1, number), number)
+        assert read is not None
+        assert same_group(read, make_group(1, number), ignore=UNSTORED)
+
+
+def test_stored_groups_out_of_order_or_with_other_fields_are_refused_before_anything_is_written() -> None:
+    ring = ring_of(2, 4)
+    with pytest.raises(ValueError, match="group 2 of actor 1: the shard of actor 1 expects group 1"):
+        ring.writer(1).write_stored(stored([0, 2]))
+    with pytest.raises(ValueError, match="group 0 of actor 1: the shard of actor 0 expects group 0"):
+        ring.writer(0).write_stored(stored([0]))
+    other = empty_records(fields_for(6, 3, "gumbel"), 1)
+    other["actor"], other["group_id"] = 1, 0
+    with pytest.raises(ValueError, match="the ring's have"):
+        ring.writer(1).write_stored(other)
+    assert ring.written(1) == 0
+    assert (ring._heads == 0).all()
+
+
 def test_every_flipped_byte_of_a_slot_is_detected() -> None:
     ring = ring_of(slots=2)
     ring.writer(0).write(make_group(0, 0))
     regions = [ring._records.view(np.uint8).reshape(2, -1)[0]]
-    regions += [array.view(np.uint8).reshape(2, 8)[0] for array in (ring._begin, ring._end, ring._checksum)]
+    regions += [ring._heads[word, :1].view(np.uint8) for word in (BEGIN, END, CHECKSUM)]
     out = ring.empty_records(1)
     for region in regions:
         for index in range(len(region)):
@@ -122,7 +158,7 @@ def test_payload_copied_to_another_slot_is_refused() -> None:
     ring.writer(0).write(make_group(0, 0))
     ring.writer(1).write(make_group(1, 0))
     ring._records[2] = ring._records[0]
-    ring._checksum[2] = ring._checksum[0]
+    ring._heads[CHECKSUM, 2] = ring._heads[CHECKSUM, 0]
     assert ring.read(2, 0) is None
     assert ring.rejected[ReadStatus.CHECKSUM] == 1
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tspmz.replay.targets import (
-    advantage_weights,
-    advantages,
+    fill_advantages,
+    fill_lengths,
+    fill_policy_weights,
     importance_weights,
-    lengths_from_rewards,
     policy_targets,
     returns,
     shaped_rewards,
@@ -20,6 +20,13 @@ from tspmz.replay.targets import (
 
 REWARDS = np.array([-1.0, -2.0, -4.0], np.float32)
 VALUES = np.array([-10.0, -20.0, -40.0], np.float32)
+
+
+def policy_weights(advantages: list[float], cap: float = 20.0, baseline: float = 0.0) -> np.ndarray:
+    """Of one group, at a temperature of 0.02."""
+    weights = np.empty(len(advantages), np.float32)
+    fill_policy_weights(np.array(advantages, np.float32), 0.02, cap, baseline, weights)
+    return weights
 
 
 def test_returns_by_hand() -> None:
@@ -58,31 +65,32 @@ def test_value_targets_agree_with_the_literal_sum(seed: int, num_moves: int, td_
 
 def test_advantages_by_hand() -> None:
     # lengths 4, 6, 8: mean 6
-    lengths = lengths_from_rewards(-np.array([[[1, 3], [3, 3], [1, 7]]], np.float32))
-    assert lengths.tolist() == [[4.0, 6.0, 8.0]]
-    assert advantages(lengths) == pytest.approx(np.array([[1 / 3, 0.0, -1 / 3]]))
+    lengths, advantages = np.empty(3), np.empty(3, np.float32)
+    fill_lengths(-np.array([[1, 3], [3, 3], [1, 7]], np.float32), lengths)
+    assert lengths.tolist() == [4.0, 6.0, 8.0]
+    fill_advantages(lengths, advantages)
+    assert advantages == pytest.approx([1 / 3, 0.0, -1 / 3])
 
 
 def test_advantages_of_a_group_of_zero_length_are_zero() -> None:
-    assert advantages(np.zeros((1, 2))).tolist() == [[0.0, 0.0]]
+    advantages = np.empty(2, np.float32)
+    fill_advantages(np.zeros(2), advantages)
+    assert advantages.tolist() == [0.0, 0.0]
 
 
 def test_advantage_weights_are_exponential_up_to_the_cap() -> None:
     # the spread of the first group is 0.01, below the temperature; of the second 1; of the third 1/7
-    close = advantage_weights(np.array([0.01, -0.01], np.float32), 0.02, 20.0)
-    assert close == pytest.approx(np.exp([0.5, -0.5]), rel=1e-5)
-    wide = advantage_weights(np.array([1.0, -1.0], np.float32), 0.02, 20.0)
-    assert wide == pytest.approx(np.exp([1.0, -1.0]), rel=1e-5)
-    outlier = advantage_weights(np.array([1.0] + 49 * [-1 / 49], np.float32), 0.02, 20.0)
+    assert policy_weights([0.01, -0.01]) == pytest.approx(np.exp([0.5, -0.5]), rel=1e-5)
+    assert policy_weights([1.0, -1.0]) == pytest.approx(np.exp([1.0, -1.0]), rel=1e-5)
+    outlier = policy_weights([1.0] + 49 * [-1 / 49])
     assert outlier == pytest.approx([20.0] + 49 * [np.exp(-1 / 7)], rel=1e-5)
 
 
 def test_advantage_weights_without_their_mean_sum_to_zero() -> None:
-    advantage = np.array([[0.01, -0.01], [0.0, 0.0]], np.float32)
-    weights = advantage_weights(advantage, 0.02, 20.0, baseline=1.0)
-    assert weights == pytest.approx(np.array([[np.sinh(0.5), -np.sinh(0.5)], [0.0, 0.0]]), rel=1e-5, abs=1e-6)
-    half = advantage_weights(advantage, 0.02, 20.0, baseline=0.5)
-    assert half[0] == pytest.approx(np.exp([0.5, -0.5]) - np.cosh(0.5) / 2, rel=1e-5)
+    assert policy_weights([0.01, -0.01], baseline=1.0) == pytest.approx([np.sinh(0.5), -np.sinh(0.5)], rel=1e-5)
+    assert policy_weights([0.0, 0.0], baseline=1.0) == pytest.approx([0.0, 0.0], abs=1e-6)
+    half = policy_weights([0.01, -0.01], baseline=0.5)
+    assert half == pytest.approx(np.exp([0.5, -0.5]) - np.cosh(0.5) / 2, rel=1e-5)
 
 
 def test_policy_targets_are_normalized_and_unsearched_moves_are_the_one_played() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tspmz.config.model import Config
 
+_MAX_STORED_VISITS = 2**16 - 1
 
 def check_range(key: str, field: dataclasses.Field[Any], value: Any) -> list[str]:
     """A line on what is wrong with one value, if anything is."""
@@ -119,6 +120,11 @@ def _replay_rules(config: Config) -> list[str]:
     if config.selfplay.num_actors > 1 and config.run.mode == "serial":
         problems.append(
             f"selfplay.num_actors = {config.selfplay.num_actors}: run.mode = serial plays with one, use --actors 1"
+        )
+    if config.replay.policy_target == "visit_counts" and config.search.num_simulations > _MAX_STORED_VISITS:
+        problems.append(
+            f"search.num_simulations = {config.search.num_simulations}: must be at most {_MAX_STORED_VISITS} with "
+            f"replay.policy_target = visit_counts, which are stored in 16 bits"
         )
     if config.replay.policy_target == "gumbel" and config.search.algorithm != "gumbel":
         problems.append("replay.policy_target = gumbel: needs search.algorithm = gumbel")

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tspmz.replay.batches import Teacher
 from tspmz.replay.checks import valid_groups
 from tspmz.replay.fields import Records, by_size, part
 from tspmz.replay.positions import PositionPriorities
 from tspmz.replay.reanalyzed import NewerTargets
-from tspmz.replay.rerooting import reroot_best
-from tspmz.replay.ring import ReadStatus, Ring
+from tspmz.replay.ring import Ring
 from tspmz.replay.sized_trees import SizedTrees
+from tspmz.replay.slots import ReadStatus
 from tspmz.replay.sumtree import SMALLEST_PRIORITY
-from tspmz.replay.targets import (
-    advantage_weights,
-    advantages,
-    importance_weights,
-    lengths_from_rewards,
-    policy_targets,
-    shaped_rewards,
-    value_targets,
-)
+from tspmz.replay.targets import importance_weights, policy_targets, shaped_rewards, value_targets
 from tspmz.types import Batch, Float32, Float64, Int64
 
 _INGEST_BYTES = 2**24
@@ -130,10 +122,6 @@ class ReplayBuffer:
         # exponent 0 gives every group the same priority, whatever comes back
         self._priority_exponent = priority_exponent if sampling == "prioritized" else 0.0
         self._importance_exponent = importance_exponent
-        self._advantage_temperature = advantage_temperature
-        self._advantage_weight_cap = advantage_weight_cap
-        self._advantage_baseline = advantage_baseline
-        self._rerooted_episodes = rerooted_episodes
         self._td_steps = td_steps
         self._newer = NewerTargets(reanalyzed, ring, reanalyze_fraction) if reanalyzed is not None else None
         self._edge_reward = edge_reward
@@ -141,6 +129,7 @@ class ReplayBuffer:
         (most_moves,) = {spec.shape[1] for spec in ring.field_specs if spec.name == "rewards"}
         self._trees = SizedTrees(ring.num_slots, sizes or (most_moves + 1,))
         self._group_ids = np.full(ring.num_slots, _EMPTY, np.int64)
+        self._size = 0
         self._priorities = np.zeros(ring.num_slots, np.float64)
         self._from_search = initial_priority == "search"
         self._position_priorities = None
@@ -150,6 +139,11 @@ class ReplayBuffer:
         self._max_priority = 1.0
         self._seen = np.zeros(ring.num_actors, np.int64)
         self._records = ring.empty_records(batch_groups)
+        self._teacher = Teacher(
+            self._records.dtype, by_advantage=self._stored_target is None, temperature=advantage_temperature,
+            cap=advantage_weight_cap, baseline=advantage_baseline, rerooted_episodes=rerooted_episodes,
+            td_steps=td_steps, discount=discount, edge_reward=edge_reward,
+        )  # fmt: skip
         self._incoming = ring.empty_records(max(1, min(256, _INGEST_BYTES // self._records.dtype.itemsize)))
         self.reanalyzed_share = 0.0
         self._counts = dict.fromkeys(ReplayCounters._fields, 0)
@@ -157,7 +151,7 @@ class ReplayBuffer:
     @property
     def size(self) -> int:
         """Groups in the window."""
-        return int(np.count_nonzero(self._group_ids != _EMPTY))
+        return self._size
 
     @property
     def counters(self) -> ReplayCounters:
@@ -204,6 +198,7 @@ class ReplayBuffer:
         self._counts["ingested"] += int(np.count_nonzero(accepted))
         self._forget(slots[~accepted])
         self._group_ids[slots[accepted]] = group_ids[accepted]
+        self._recount()
         self._trees.place(slots[accepted], sizes[accepted])
         errors = self._first_errors(incoming[accepted])
         self._store(slots[accepted], np.nanmean(errors, axis=1) if self._from_search else errors[:, 0])
@@ -232,6 +227,10 @@ class ReplayBuffer:
         self._group_ids[slots] = _EMPTY
         self._priorities[slots] = 0.0
         self._trees.clear(slots)
+        self._recount()
+
+    def _recount(self) -> None:
+        self._size = int(np.count_nonzero(self._group_ids != _EMPTY))
 
     def sample(self, rng: np.random.Generator) -> Batch:
         """Draw a batch; the caller sees to it that the window is not empty.
@@ -271,18 +270,10 @@ class ReplayBuffer:
         self, slots: Int64, probabilities: Float64, size: int, num_cities: int, rng: np.random.Generator
     ) -> Batch:
         records = self._records
-        stored = partial(part, records, num_cities=num_cities)
-        coordinates = np.array(stored("coordinates"))
-        tours = stored("tours").astype(np.int64)
-        played, root_values = np.ascontiguousarray(stored("rewards")), stored("root_values")
-        lengths, learned = lengths_from_rewards(played), played
-        policy_weights = self._policy_weights(lengths)
-        if self._rerooted_episodes:
-            tours, learned, walks = reroot_best(
-                coordinates, tours, played, lengths, self._rerooted_episodes, rng
-            )
-            policy_weights[walks] = 1.0
-        rewards = shaped_rewards(learned, self._edge_reward)
+        lessons = self._teacher.lessons(records, num_cities, rng)
+        targets: Float32 | None = None
+        if self._stored_target:
+            targets = policy_targets(part(records, self._stored_target, num_cities), lessons.tours)
         of_groups = importance_weights(probabilities, size, self._importance_exponent)
         positions: Int64 | None = None
         position_weights: Float32 | None = None
@@ -290,14 +281,8 @@ class ReplayBuffer:
             positions, weights = self._position_priorities.sample(rng, slots)
             position_weights = (weights / (of_groups[:, None] * weights).max()).astype(np.float32)
         return Batch(
-            coordinates=coordinates,
-            tours=tours,
-            rewards=np.array(rewards),
-            prior_log_probs=np.array(stored("prior_log_probs")),
-            value_targets=value_targets(rewards, root_values, self._td_steps, self._discount),
-            policy_targets=policy_targets(stored(self._stored_target), tours) if self._stored_target else None,
-            policy_weights=policy_weights,
-            lengths=lengths.astype(np.float32),
+            **lessons._asdict(),
+            policy_targets=targets,
             importance_weights=of_groups,
             positions=positions,
             position_weights=position_weights,
@@ -306,13 +291,6 @@ class ReplayBuffer:
             actors=np.array(records["actor"]),
             group_ids=np.array(records["group_id"]),
             weights_versions=np.array(records["weights_version"]),
-        )
-
-    def _policy_weights(self, lengths: Float64) -> Float32:
-        if self._stored_target:
-            return np.ones(lengths.shape, np.float32)
-        return advantage_weights(
-            advantages(lengths), self._advantage_temperature, self._advantage_weight_cap, self._advantage_baseline
         )
 
     def update_priorities(

@@ -6,7 +6,8 @@ import numpy as np
 
 from tspmz.replay.checks import sound_targets
 from tspmz.replay.fields import Records, by_size
-from tspmz.replay.ring import ReadStatus, Ring
+from tspmz.replay.ring import Ring
+from tspmz.replay.slots import ReadStatus
 
 _NONE = -1
 _REPLACED = ("root_values", "visit_counts", "action_weights")

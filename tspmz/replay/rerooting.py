@@ -7,60 +7,59 @@ import math
 import numpy as np
 from numba import njit
 
-from tspmz.types import Bool, Float32, Float64, Int64
+
+@njit(cache=True, nogil=True)
+def walk_best(coordinates, lengths, coins, tours, rewards, walks):  # type: ignore[no-untyped-def]
+    """The worst episodes of a group give way, in place, to its best tour, walked from their own starts.
+
+    Args:
+        coordinates: `[N, 2]` float32.
+        lengths: `[G]` float64, of the tours.
+        coins: `[R]` in [0, 1) for each that gives way, R < G: below a half it goes along the best tour, else back.
+        tours: `[G, N]` int64.
+        rewards: `[G, T]` float32, minus the added edges.
+        walks: `[G]` bool, filled: which episodes are such walks now.
+    """
+    group_size, num_cities = tours.shape
+    order = _ascending(lengths)
+    best, place_of = tours[order[0]], np.empty(num_cities, np.int64)
+    # twice around, either way, so that a walk is a copy from where it begins: cities, and the edges after them
+    cities, edges = np.empty((2, 2 * num_cities), np.int64), np.empty((2, 2 * num_cities))
+    for k in range(num_cities):
+        city, following = best[k], best[k + 1 if k + 1 < num_cities else 0]
+        x = np.float64(coordinates[following, 0]) - np.float64(coordinates[city, 0])
+        y = np.float64(coordinates[following, 1]) - np.float64(coordinates[city, 1])
+        edge = math.sqrt(x * x + y * y)
+        place_of[city] = k
+        back = num_cities - 1 - k
+        for turn in (0, num_cities):
+            cities[0, turn + k] = cities[1, turn + back] = city
+            edges[0, turn + k] = edge
+            edges[1, turn + (back - 1 if back > 0 else num_cities - 1)] = edge
+    walks[:] = False
+    for r in range(coins.shape[0]):
+        episode = order[group_size - coins.shape[0] + r]
+        walks[episode] = True
+        tour, reward, place = tours[episode], rewards[episode], place_of[tours[episode, 0]]
+        way = 0 if coins[r] < 0.5 else 1
+        start = place if way == 0 else num_cities - 1 - place
+        walked, lengths_walked = cities[way, start : start + num_cities], edges[way, start : start + num_cities]
+        for k in range(num_cities):
+            tour[k] = walked[k]
+        for k in range(num_cities - 1):
+            reward[k] = -lengths_walked[k]
+        # the last move closes the tour
+        reward[num_cities - 2] = -(lengths_walked[num_cities - 2] + lengths_walked[num_cities - 1])
 
 
 @njit(cache=True, nogil=True)
-def _walk(coordinates, best, worst, first, direction, tours, rewards):  # type: ignore[no-untyped-def]
-    """Write the walk of the tour `best [M, N]` from place `first [M, R]` over each episode in `worst [M, R]`."""
-    last = best.shape[1] - 1
-    for i in range(worst.shape[0]):
-        points = coordinates[i]
-        for r in range(worst.shape[1]):
-            tour, reward = tours[i, worst[i, r]], rewards[i, worst[i, r]]
-            place = first[i, r]
-            city, before = best[i, place], 0.0
-            for k in range(last + 1):
-                tour[k] = city
-                place += direction[i, r]
-                place = 0 if place > last else last if place < 0 else place
-                following = best[i, place]
-                x = np.float64(points[following, 0]) - np.float64(points[city, 0])
-                y = np.float64(points[following, 1]) - np.float64(points[city, 1])
-                edge = math.sqrt(x * x + y * y)
-                if k < last:
-                    reward[k] = -edge
-                else:
-                    reward[last - 1] = -(before + edge)  # the last move closes the tour
-                city, before = following, edge
-
-
-def reroot_best(
-    coordinates: Float32, tours: Int64, rewards: Float32, lengths: Float64, count: int, rng: np.random.Generator
-) -> tuple[Int64, Float32, Bool]:
-    """The worst episodes of each group give way to its best tour, walked from their own starts.
-
-    Args:
-        coordinates: `[M, N, 2]` float32.
-        tours: `[M, G, N]` int64.
-        rewards: `[M, G, T]` float32, minus the added edges.
-        lengths: `[M, G]` float64, of the tours.
-        count: R, episodes of each group that give way; below G.
-        rng: draws the direction of each.
-
-    Returns:
-        Tours and rewards of the groups as they are learned from, and which episodes `[M, G]` are such walks.
-    """
-    num_groups, group_size, _ = tours.shape
-    rows = np.arange(num_groups)[:, None]
-    order = np.argsort(lengths, axis=1, kind="stable")
-    worst = np.ascontiguousarray(order[:, group_size - count :])
-    best = tours[rows[:, 0], order[:, 0]]
-    place_of = np.argsort(best, axis=1)
-    first = place_of[rows, tours[rows, worst, 0]]
-    direction = 2 * rng.integers(2, size=worst.shape) - 1
-    new_tours, new_rewards = tours.copy(), rewards.copy()
-    _walk(coordinates, best, worst, first, direction, new_tours, new_rewards)
-    replaced = np.zeros((num_groups, group_size), np.bool_)
-    replaced[rows, worst] = True
-    return new_tours, new_rewards, replaced
+def _ascending(lengths):  # type: ignore[no-untyped-def]
+    """Places of `lengths [G]` by size, equal ones in their order: by insertion, since there are few."""
+    order = np.empty(lengths.shape[0], np.int64)
+    for g in range(lengths.shape[0]):
+        k = g
+        while k > 0 and lengths[order[k - 1]] > lengths[g]:
+            order[k] = order[k - 1]
+            k -= 1
+        order[k] = g
+    return order

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.checksum import copy_rows
 from tspmz.replay.fields import FieldSpec, Records, empty_records, poison, record_dtype
 from tspmz.replay.packing import GroupPacker, load_group
+from tspmz.replay.slots import STEPS, ReadStatus, load_rows, store_rows
 from tspmz.shared import SharedBlock
 from tspmz.types import Group, Reanalysis
 
 CACHE_LINE = 64
-
-_Unsigned = TypeVar("_Unsigned", np.uint64, NDArray[np.uint64])
-
-
-class ReadStatus(IntEnum):
-    """What a validated read of a slot found."""
-
-    OK = 0
-    TORN = 1
-    OVERWRITTEN = 2
-    CHECKSUM = 3
-    MISSING = 4
 
 
 class Ring:
@@ -35,10 +22,10 @@ class Ring:
 
     The number k of a group within its actor is its `group_id`, and the sequence number of its slot. A slot has two
     sequence words and a checksum. The writer sets the first word, the payload, the checksum, the second word and
-    then the actor's published counter; readers take a copy and accept it only if both words name the group they
-    want and the checksum of the copy, which is seeded with slot and sequence, is the stored one. A writer killed at
-    any step leaves a slot that no reader accepts, and the next writer of that actor overwrites it. Single writer
-    per actor; any number of readers; nothing is ever locked. Pickles into a spawned child.
+    then the actor's published counter (`slots.store_rows`); readers take a copy and accept it only if both words name
+    the group they want and the checksum of the copy, which is seeded with slot and sequence, is the stored one. A
+    writer killed at any step leaves a slot that no reader accepts, and the next writer of that actor overwrites it.
+    Single writer per actor; any number of readers; nothing is ever locked. Pickles into a spawned child.
 
     Args:
         num_actors: shards, >= 1.
@@ -93,9 +80,7 @@ class Ring:
         start = self.num_actors * CACHE_LINE
         # one cache line an actor: a published counter has one writer, and no neighbour's store slows its readers
         self._published = self._block.array(0, (self.num_actors, CACHE_LINE // 8), np.int64)[:, 0]
-        self._begin = self._block.array(start, (num_slots,), np.int64)
-        self._end = self._block.array(start + head, (num_slots,), np.int64)
-        self._checksum = self._block.array(start + 2 * head, (num_slots,), np.uint64)
+        self._heads = self._block.array(start, (3, head // 8), np.int64)
         self._records = self._block.array(start + 3 * head, (num_slots,), record)
         self._words = self._block.array(start + 3 * head, (num_slots, record.itemsize // 8), np.uint64)
         self.rejected = np.zeros(len(ReadStatus), np.int64)
@@ -173,27 +158,13 @@ class Ring:
         Returns:
             `[M]` int64 of `ReadStatus`; refusals are also counted in `rejected`.
         """
-        count = len(slots)
-        wanted = np.asarray(sequences, np.int64) + 1
-        rows = out[:count]
-        seeds, sums = _seed(slots.astype(np.uint64), wanted.astype(np.uint64)), np.empty(count, np.uint64)
-        # calls into compiled code that share no arguments are not reordered: words, copy, words again
-        begin, end = self._begin[slots], self._end[slots]
-        stored = self._checksum[slots]
-        copy_rows(self._words, slots, seeds, _words_of(rows), sums, False)
-        begin_after, end_after = self._begin[slots], self._end[slots]
-
-        status = np.full(count, int(ReadStatus.OK), np.int64)
-        accepted = (begin == wanted) & (end == wanted) & (begin_after == wanted) & (end_after == wanted)
-        if (accepted & (sums == stored)).all():
-            return status
-        status[sums != stored] = ReadStatus.CHECKSUM
-        status[(begin_after == end_after) & (end_after < wanted)] = ReadStatus.MISSING
-        status[(begin_after == end_after) & (end_after > wanted)] = ReadStatus.OVERWRITTEN
-        status[(begin_after != end_after) | (begin != begin_after) | (end != end_after)] = ReadStatus.TORN
-        for index in np.flatnonzero(status):
-            poison(rows[index : index + 1], self.field_specs)
-            self.rejected[status[index]] += 1
+        status = np.empty(len(slots), np.int64)
+        where = np.ascontiguousarray(slots, np.int64)
+        numbers = np.ascontiguousarray(sequences, np.int64)
+        if load_rows(self._heads, self._words, where, numbers, _words_of(out), status):
+            for index in np.flatnonzero(status):
+                poison(out[index : index + 1], self.field_specs)
+                self.rejected[status[index]] += 1
         return status
 
     def peek(self, name: str, slots: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -209,15 +180,20 @@ class Ring:
 
 
 class RingWriter:
-    """Writes the groups of one actor; a writer made after a restart goes on where the last one stopped."""
+    """Writes the groups of one actor; a writer made after a restart goes on where the last one stopped.
+
+    Attributes:
+        actor: whose shard it is.
+        specs: fields of the ring.
+    """
 
     def __init__(self, ring: Ring, actor: int) -> None:
         self._ring = ring
         self.actor = actor
-        staged = ring.empty_records(1)
-        self._packer = GroupPacker(staged, ring.field_specs)
-        self._staged = _words_of(staged)
-        self._first, self._seeds, self._sums = np.zeros(1, np.int64), np.empty(1, np.uint64), np.empty(1, np.uint64)
+        self.specs = ring.field_specs
+        self._staged = ring.empty_records(1)
+        self._packer = GroupPacker(self._staged, ring.field_specs)
+        self._sums = np.empty(1, np.uint64)
 
     def write(self, group: Group | Reanalysis) -> int:
         """Write and publish one group.
@@ -228,39 +204,54 @@ class RingWriter:
         Raises:
             ValueError: not this actor's next group, or shapes that the ring does not store.
         """
-        for _ in self.write_steps(group):
-            pass
+        self._check(group.actor, group.group_id, self._ring.next_group_id(self.actor))
+        self._packer.store(group, 0)
+        self._store(self._staged, 0, len(STEPS))
         return self._ring.slot_of(self.actor, group.group_id)
 
+    def write_stored(self, records: Records) -> None:
+        """Write and publish groups that are in the stored form, one after the other.
+
+        Args:
+            records: `[M]` records of the ring's fields, the actor's next groups.
+
+        Raises:
+            ValueError: not this actor's next groups, or other fields than the ring's.
+        """
+        expected = self._ring.next_group_id(self.actor) + np.arange(len(records))
+        wrong = (records["actor"] != self.actor) | (records["group_id"] != expected)
+        if wrong.any():
+            index = int(wrong.argmax())
+            self._check(int(records["actor"][index]), int(records["group_id"][index]), int(expected[index]))
+        self._store(records, 0, len(STEPS))
+
     def write_steps(self, group: Group | Reanalysis) -> Iterator[str]:
-        """The stores of `write` one by one, each named after it is done; readers must survive a stop at any."""
-        ring = self._ring
-        if group.actor != self.actor or group.group_id != ring.next_group_id(self.actor):
-            raise ValueError(
-                f"group {group.group_id} of actor {group.actor}: the shard of actor {self.actor} expects group "
-                f"{ring.next_group_id(self.actor)}"
-            )
+        """The steps of `write` one by one, each named after it is done; readers must survive a stop at any."""
+        self._check(group.actor, group.group_id, self._ring.next_group_id(self.actor))
         self._packer.store(group, 0)
-        slot = ring.slot_of(self.actor, group.group_id)
-        sequence = group.group_id + 1
-        ring._begin[slot] = sequence
-        yield "begin"
-        self._seeds[0] = _seed(np.uint64(slot), np.uint64(sequence))
-        copy_rows(self._staged, self._first, self._seeds, ring._words[slot:], self._sums, True)
-        yield "payload"
-        ring._checksum[slot] = self._sums[0]
-        yield "checksum"
-        ring._end[slot] = sequence
-        yield "end"
-        ring._published[self.actor] = sequence
-        yield "published"
+        for step, name in enumerate(STEPS):
+            self._store(self._staged, step, step + 1)
+            yield name
+
+    def _check(self, actor: int, group_id: int, expected: int) -> None:
+        if actor != self.actor or group_id != expected:
+            raise ValueError(
+                f"group {group_id} of actor {actor}: the shard of actor {self.actor} expects group {expected}"
+            )
+
+    def _store(self, records: Records, from_step: int, to_step: int) -> None:
+        """The given steps of `slots.STEPS`, of groups that have been checked."""
+        ring, words = self._ring, _words_of(records)
+        if words.shape[1] != ring._words.shape[1]:
+            raise ValueError(f"records of {8 * words.shape[1]} bytes, the ring's have {8 * ring._words.shape[1]}")
+        if len(self._sums) < len(words):
+            self._sums = np.empty(len(words), np.uint64)
+        store_rows(
+            ring._heads, ring._words, ring._published, self.actor, ring.slots_per_actor, words,
+            ring.next_group_id(self.actor), self._sums, from_step, to_step,
+        )  # fmt: skip
 
 
 def _words_of(records: Records) -> NDArray[np.uint64]:
     """`[M, itemsize / 8]` view of contiguous records."""
     return records.view(np.uint64).reshape(len(records), -1)
-
-
-def _seed(slot: _Unsigned, sequence: _Unsigned) -> _Unsigned:
-    """Where a checksum starts, `[M]` for `[M]`: a payload is valid in one slot and for one sequence only."""
-    return (sequence << np.uint64(24)) ^ slot

@@ -29,10 +29,14 @@ def _set(tree, num_leaves, indices, priorities):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _find(tree, num_leaves, points, indices, probabilities):  # type: ignore[no-untyped-def]
-    """Leaf that each point of [0, total) falls on. Level by level: the cache misses of all points overlap."""
+def _find(tree, num_leaves, points, stratified, indices, probabilities):  # type: ignore[no-untyped-def]
+    """Leaf that each of `points` in [0, 1) falls on, as a share of the total, or of its own of as many equal parts.
+
+    Level by level, so that the cache misses of all points overlap.
+    """
     count = points.shape[0]
     for i in range(count):
+        points[i] = tree[1] * ((i + points[i]) / count if stratified else points[i])
         indices[i] = 1
     width = 1
     while width < num_leaves:
@@ -126,15 +130,15 @@ class SumTree:
             ValueError: no slot is filled.
         """
         numbers = rng.random(count)
-        if stratified:
-            numbers = (np.arange(count) + numbers) / count
         if self.total > 0.0:
             indices = np.empty(count, np.int64)
             probabilities = np.empty(count, np.float64)
-            _find(self._tree, self._num_leaves, numbers * self.total, indices, probabilities)
+            _find(self._tree, self._num_leaves, numbers, stratified, indices, probabilities)
             return indices, probabilities
         filled = np.flatnonzero(self._filled)
         if len(filled) == 0:
             raise ValueError("no slot is filled, so none can be drawn")
+        if stratified:
+            numbers = (np.arange(count) + numbers) / count
         picks = np.minimum((numbers * len(filled)).astype(np.int64), len(filled) - 1)
         return filled[picks], np.full(count, 1.0 / len(filled))

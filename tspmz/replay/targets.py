@@ -1,11 +1,28 @@
-"""What stored groups teach: returns, value targets, advantages within a group, policy targets."""
+"""What stored groups teach: returns, value targets, advantages within a group, policy targets.
+
+Compiled loops take one group, or rows that are alike; `batches` runs them over a whole batch.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from tspmz.types import Float32, Float64, Int64
+
+
+@njit(cache=True, nogil=True)
+def shape_rewards(rewards, edge_reward):  # type: ignore[no-untyped-def]
+    """`shaped_rewards` of rows `[R, T]`, in place."""
+    worth = np.float32(edge_reward)
+    last = rewards.shape[1] - 1
+    for r in range(rewards.shape[0]):
+        for t in range(last + 1):
+            rewards[r, t] += worth
+        rewards[r, last] += worth
 
 
 def shaped_rewards(rewards: Float32, edge_reward: float) -> Float32:
@@ -22,19 +39,25 @@ def shaped_rewards(rewards: Float32, edge_reward: float) -> Float32:
     """
     if not edge_reward:
         return rewards
-    shaped = rewards + np.float32(edge_reward)
-    shaped[..., -1] += np.float32(edge_reward)
+    shaped = np.array(rewards, order="C")
+    shape_rewards(shaped.reshape(-1, rewards.shape[-1]), float(edge_reward))
     return shaped
 
 
 @njit(cache=True, nogil=True)
-def _sum_backwards(rewards, discount, sums):  # type: ignore[no-untyped-def]
-    """Discounted sums `[R, T]` from each column on, added up in float64."""
-    for i in range(rewards.shape[0]):
-        tail = 0.0
+def sum_backwards(rewards, discount, sums):  # type: ignore[no-untyped-def]
+    """`returns` of rows `[R, T]` into the first T columns of `sums`, added up in float64.
+
+    Four rows at a time: the additions of one row wait for each other, those of different rows do not.
+    """
+    last = rewards.shape[0] - 1
+    for r in range(0, last + 1, 4):
+        rows = (r, min(r + 1, last), min(r + 2, last), min(r + 3, last))  # the last one may be done several times
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
         for t in range(rewards.shape[1] - 1, -1, -1):
-            tail = rewards[i, t] + discount * tail
-            sums[i, t] = tail
+            a, b = rewards[rows[0], t] + discount * a, rewards[rows[1], t] + discount * b
+            c, d = rewards[rows[2], t] + discount * c, rewards[rows[3], t] + discount * d
+            sums[rows[0], t], sums[rows[1], t], sums[rows[2], t], sums[rows[3], t] = a, b, c, d
 
 
 def returns(rewards: Float32, discount: float) -> Float32:
@@ -49,8 +72,26 @@ def returns(rewards: Float32, discount: float) -> Float32:
     """
     rows = np.ascontiguousarray(rewards).reshape(-1, rewards.shape[-1])
     sums = np.empty(rows.shape, np.float32)
-    _sum_backwards(rows, float(discount), sums)
+    sum_backwards(rows, float(discount), sums)
     return sums.reshape(rewards.shape)
+
+
+@njit(cache=True, nogil=True)
+def fill_value_targets(rewards, root_values, td_steps, discount, targets):  # type: ignore[no-untyped-def]
+    """`value_targets` of rows `[R, T]` into `[R, T + 1]`."""
+    num_moves = rewards.shape[1]
+    sum_backwards(rewards, discount, targets)
+    targets[:, num_moves] = 0.0
+    if not 0 < td_steps < num_moves:
+        return
+    for r in range(rewards.shape[0]):
+        for t in range(num_moves - td_steps):
+            # return[t] - discount**n * return[t + n] is the sum of the first n rewards, but loses digits: sum them
+            total, factor = 0.0, 1.0
+            for i in range(td_steps):
+                total += factor * rewards[r, t + i]
+                factor *= discount
+            targets[r, t] = total + factor * root_values[r, t + td_steps]
 
 
 def value_targets(rewards: Float32, root_values: Float32, td_steps: int, discount: float) -> Float32:
@@ -69,37 +110,37 @@ def value_targets(rewards: Float32, root_values: Float32, td_steps: int, discoun
         `[..., T + 1]` float32; the value after the last move is 0.
     """
     num_moves = rewards.shape[-1]
-    targets = np.zeros((*rewards.shape[:-1], num_moves + 1), np.float32)
-    targets[..., :num_moves] = returns(rewards, discount)
-    if 0 < td_steps < num_moves:
-        bootstrapped = num_moves - td_steps
-        # return[t] - discount**n * return[t + n] is the sum of the first n rewards, but loses digits: sum them
-        sums = np.zeros((*rewards.shape[:-1], bootstrapped), np.float64)
-        for i in range(td_steps):
-            sums += discount**i * rewards[..., i : i + bootstrapped]
-        targets[..., :bootstrapped] = sums + discount**td_steps * root_values[..., td_steps:]
-    return targets
+    rows, values = (np.ascontiguousarray(array).reshape(-1, num_moves) for array in (rewards, root_values))
+    targets = np.empty((len(rows), num_moves + 1), np.float32)
+    fill_value_targets(rows, values, int(td_steps), float(discount), targets)
+    return targets.reshape(*rewards.shape[:-1], num_moves + 1)
 
 
-def lengths_from_rewards(rewards: Float32) -> Float64:
-    """Lengths `[..., G]` float64 of tours from their rewards `[..., G, T]` as stored: minus their sum."""
-    return -rewards.sum(axis=-1, dtype=np.float64)  # type: ignore[no-any-return]
+@njit(cache=True, nogil=True, fastmath={"reassoc"})  # several partial sums at a time: in float64 their order is nothing
+def fill_lengths(rewards, lengths):  # type: ignore[no-untyped-def]
+    """Lengths `[G]` float64 of tours: minus the sum of their rewards `[G, T]` as stored."""
+    for g in range(rewards.shape[0]):
+        total = 0.0
+        for t in range(rewards.shape[1]):
+            total += rewards[g, t]
+        lengths[g] = -total
 
 
-def advantages(lengths: Float64) -> Float32:
-    """How much shorter each tour is than the mean of its group, relative to that mean.
+@njit(cache=True, nogil=True)
+def fill_advantages(lengths, advantages):  # type: ignore[no-untyped-def]
+    """How much shorter each tour of a group is than their mean, relative to that mean.
 
     Args:
-        lengths: `[..., G]` float64.
-
-    Returns:
-        `[..., G]` float32, `(mean length - length) / mean length`; 0 where all lengths are 0.
+        lengths: `[G]` float64.
+        advantages: `[G]` float32, `(mean length - length) / mean length`; 0 where all lengths are 0.
     """
-    mean = lengths.mean(axis=-1, keepdims=True)
-    return ((mean - lengths) / np.where(mean > 0.0, mean, 1.0)).astype(np.float32)
+    mean = lengths.sum() / lengths.shape[0]
+    for g in range(lengths.shape[0]):
+        advantages[g] = (mean - lengths[g]) / (mean if mean > 0.0 else 1.0)
 
 
-def advantage_weights(advantage: Float32, temperature: float, cap: float, baseline: float = 0.0) -> Float32:
+@njit(cache=True, nogil=True)
+def fill_policy_weights(advantages, temperature, cap, baseline, weights):  # type: ignore[no-untyped-def]
     """`min(exp(advantage / scale), cap)` (AWR, algorithm 1 and section 5), less a share of the group's mean.
 
     `scale` is the temperature, or the standard deviation of the group's advantages where that is larger: in a group
@@ -107,23 +148,29 @@ def advantage_weights(advantage: Float32, temperature: float, cap: float, baseli
     ever more of them.
 
     Args:
-        advantage: `[..., G]` float32.
+        advantages: `[G]` float32.
         temperature: > 0.
         cap: largest weight before the mean is taken off.
         baseline: share of the group's mean weight that is taken off; above 0, the worse episodes of a group get
             negative weights, and at 1 the weights of a group sum to 0.
-
-    Returns:
-        `[..., G]` float32.
+        weights: `[G]` float32, filled.
     """
-    values = advantage.astype(np.float64)
-    scale = np.maximum(values.std(axis=-1, keepdims=True), temperature)
-    exponents = np.minimum(values / scale, np.log(cap))
-    weights = np.minimum(np.exp(exponents), cap)
-    return (weights - baseline * weights.mean(axis=-1, keepdims=True)).astype(np.float32)
+    size = advantages.shape[0]
+    mean, variance = 0.0, 0.0
+    for g in range(size):
+        mean += advantages[g] / size
+    for g in range(size):
+        variance += (advantages[g] - mean) ** 2 / size
+    scale = max(math.sqrt(variance), temperature)
+    exponential, largest = np.empty(size), math.log(cap)
+    for g in range(size):
+        exponential[g] = min(math.exp(min(advantages[g] / scale, largest)), cap)
+    taken_off = baseline * exponential.sum() / size
+    for g in range(size):
+        weights[g] = exponential[g] - taken_off
 
 
-def policy_targets(weights: np.ndarray, tours: Int64) -> Float32:
+def policy_targets(weights: NDArray[np.generic], tours: Int64) -> Float32:
     """Rows of visit counts or action weights, normalized to sum 1.
 
     Args:
@@ -142,7 +189,7 @@ def policy_targets(weights: np.ndarray, tours: Int64) -> Float32:
     return targets
 
 
-def importance_weights(probabilities: np.ndarray, size: int, importance_exponent: float) -> Float32:
+def importance_weights(probabilities: Float64, size: int, importance_exponent: float) -> Float32:
     """Weights that undo the bias of prioritized sampling (PER, section 3.4).
 
     Args:
@@ -153,5 +200,5 @@ def importance_weights(probabilities: np.ndarray, size: int, importance_exponent
     Returns:
         `[M]` float32, `(size * probability) ** -beta`, divided by the largest of the batch.
     """
-    weights = (size * probabilities.astype(np.float64)) ** -importance_exponent
+    weights = (size * probabilities) ** -importance_exponent
     return (weights / weights.max()).astype(np.float32)

@@ -1,0 +1,100 @@
+"""What a batch teaches, beside plain numpy over one group at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from replay_helpers import make_group
+
+from tspmz.replay.batches import Teacher
+from tspmz.replay.fields import empty_records, fields_for
+from tspmz.replay.packing import GroupPacker
+from tspmz.tsp.tours import tour_lengths
+from tspmz.types import Group
+
+ROOM, EPISODES = 8, 4
+
+
+def records_of(groups: list[Group], target: str = "advantage") -> np.ndarray:
+    """Stored groups, in records with room for `ROOM` cities."""
+    specs = fields_for(ROOM, EPISODES, target)
+    records = empty_records(specs, len(groups))
+    packer = GroupPacker(records, specs)
+    for index, group in enumerate(groups):
+        packer.store(group, index)
+    return records
+
+
+def teacher(records: np.ndarray, **settings: object) -> Teacher:
+    plain: dict[str, object] = {
+        "by_advantage": True, "temperature": 0.02, "cap": 20.0, "baseline": 0.0, "rerooted_episodes": 0,
+        "td_steps": 0, "discount": 1.0, "edge_reward": 0.0,
+    }  # fmt: skip
+    return Teacher(records.dtype, **{**plain, **settings})  # type: ignore[arg-type]
+
+
+def plain_targets(rewards: np.ndarray, values: np.ndarray, td_steps: int, discount: float) -> np.ndarray:
+    """Of one episode, term by term."""
+    moves = len(rewards)
+    targets = np.zeros(moves + 1)
+    for t in range(moves):
+        end = t + td_steps if td_steps > 0 and t + td_steps < moves else moves
+        targets[t] = sum(discount ** (k - t) * rewards[k] for k in range(t, end))
+        if end < moves:
+            targets[t] += discount ** (end - t) * values[end]
+    return targets
+
+
+@given(
+    num_cities=st.integers(3, ROOM), td_steps=st.integers(0, 9), discount=st.floats(0.5, 1.0),
+    edge_reward=st.sampled_from([0.0, 1.0]), baseline=st.sampled_from([0.0, 0.5, 1.0]), cap=st.floats(1.0, 3.0),
+    seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_lessons_are_those_of_each_group_by_itself(
+    num_cities: int, td_steps: int, discount: float, edge_reward: float, baseline: float, cap: float, seed: int
+) -> None:
+    groups = [make_group(0, seed + i, num_cities=num_cities, group_size=EPISODES) for i in range(3)]
+    records = records_of(groups)
+    how = {"td_steps": td_steps, "discount": discount, "edge_reward": edge_reward, "baseline": baseline, "cap": cap}
+    found = teacher(records, **how).lessons(records, num_cities, np.random.default_rng(0))
+    for i, group in enumerate(groups):
+        np.testing.assert_array_equal(found.coordinates[i], group.coordinates)
+        np.testing.assert_array_equal(found.tours[i], group.tours)
+        np.testing.assert_array_equal(found.prior_log_probs[i], group.prior_log_probs)
+        lengths = -group.rewards.astype(np.float64).sum(axis=1)
+        np.testing.assert_allclose(found.lengths[i], lengths, rtol=1e-6)
+        rewards = group.rewards + edge_reward * (1 + (np.arange(num_cities - 1) == num_cities - 2))
+        np.testing.assert_allclose(found.rewards[i], rewards, rtol=1e-6)
+        for g in range(EPISODES):
+            expected = plain_targets(rewards[g], group.root_values[g], td_steps, discount)
+            np.testing.assert_allclose(found.value_targets[i, g], expected, rtol=1e-4, atol=1e-5)
+        relative = (lengths.mean() - lengths) / lengths.mean()
+        weights = np.minimum(np.exp(relative / max(relative.std(), 0.02)), cap)
+        np.testing.assert_allclose(found.policy_weights[i], weights - baseline * weights.mean(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_cities", [5, ROOM])
+def test_walks_have_the_best_length_and_a_weight_of_1(num_cities: int) -> None:
+    groups = [make_group(0, number, num_cities=num_cities, group_size=EPISODES) for number in range(5)]
+    records = records_of(groups)
+    plain = teacher(records).lessons(records, num_cities, np.random.default_rng(0))
+    found = teacher(records, rerooted_episodes=2).lessons(records, num_cities, np.random.default_rng(0))
+    np.testing.assert_array_equal(found.lengths, plain.lengths)
+    new = tour_lengths(found.coordinates, found.tours)
+    np.testing.assert_allclose(-found.rewards.sum(axis=-1), new, rtol=1e-5)
+    for i in range(len(groups)):
+        worst = np.argsort(plain.lengths[i])[-2:]
+        np.testing.assert_allclose(new[i, worst], plain.lengths[i].min(), rtol=1e-5)
+        np.testing.assert_allclose(found.value_targets[i, worst, 0], -plain.lengths[i].min(), rtol=1e-5)
+        assert (found.policy_weights[i, worst] == 1.0).all()
+        others = np.argsort(plain.lengths[i])[:-2]
+        np.testing.assert_array_equal(found.tours[i, others], plain.tours[i, others])
+        np.testing.assert_array_equal(found.policy_weights[i, others], plain.policy_weights[i, others])
+
+
+def test_weights_are_1_where_the_search_is_learned_from() -> None:
+    records = records_of([make_group(0, 0, num_cities=ROOM, group_size=EPISODES)], "gumbel")
+    found = teacher(records, by_advantage=False).lessons(records, ROOM, np.random.default_rng(0))
+    assert (found.policy_weights == 1.0).all()

@@ -1,0 +1,128 @@
+"""A batch for the learner out of stored groups: one compiled loop, since a call of numpy takes as long as a group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from tspmz.replay.fields import Records
+from tspmz.replay.rerooting import walk_best
+from tspmz.replay.targets import fill_advantages, fill_lengths, fill_policy_weights, fill_value_targets, shape_rewards
+from tspmz.types import Float32, Int64
+
+_TEACHING = np.dtype(
+    [
+        ("by_advantage", "i8"), ("temperature", "f8"), ("cap", "f8"), ("baseline", "f8"), ("td_steps", "i8"),
+        ("discount", "f8"), ("edge_reward", "f8"),
+    ]
+)  # fmt: skip
+_FIELDS = ("coordinates", "tours", "rewards", "root_values", "prior_log_probs")
+_COORDINATES, _TOURS, _REWARDS, _ROOT_VALUES, _PRIOR_LOG_PROBS = range(len(_FIELDS))
+
+
+class Lessons(NamedTuple):
+    """What is learned from M groups, arrays as in `types.Batch`."""
+
+    coordinates: Float32
+    tours: Int64
+    rewards: Float32
+    prior_log_probs: Float32
+    value_targets: Float32
+    policy_weights: Float32
+    lengths: Float32
+
+
+class Teacher:
+    """Turns stored groups into what is learned from them.
+
+    Args:
+        dtype: of the records, from `fields.record_dtype`.
+        by_advantage: policy weights are those of the advantages; else all are 1.
+        temperature, cap, baseline: as for `targets.fill_policy_weights`.
+        rerooted_episodes: worst episodes of each group that become walks of its best tour, with a policy weight of 1.
+        td_steps, discount: as for `targets.value_targets`.
+        edge_reward: as for `targets.shaped_rewards`.
+    """
+
+    def __init__(
+        self, dtype: np.dtype[Any], *, by_advantage: bool, temperature: float, cap: float, baseline: float,
+        rerooted_episodes: int, td_steps: int, discount: float, edge_reward: float,
+    ) -> None:  # fmt: skip
+        fields: Mapping[str, Any] = dtype.fields or {}
+        self._group_size, self._most_cities = fields["tours"][0].shape
+        self._offsets = np.array([fields[name][1] for name in _FIELDS])
+        self._rerooted_episodes = rerooted_episodes
+        self._teaching = np.array(
+            [(by_advantage, temperature, cap, baseline, td_steps, discount, edge_reward)], _TEACHING
+        )
+
+    def lessons(self, records: Records, num_cities: int, rng: np.random.Generator) -> Lessons:
+        """What contiguous `records [M]` of groups on `num_cities` cities teach; `rng` says which way walks go."""
+        count, group_size, moves = len(records), self._group_size, num_cities - 1
+        found = Lessons(
+            coordinates=np.empty((count, num_cities, 2), np.float32),
+            tours=np.empty((count, group_size, num_cities), np.int64),
+            rewards=np.empty((count, group_size, moves), np.float32),
+            prior_log_probs=np.empty((count, group_size, moves), np.float32),
+            value_targets=np.empty((count, group_size, num_cities), np.float32),
+            policy_weights=np.empty((count, group_size), np.float32),
+            lengths=np.empty((count, group_size), np.float32),
+        )
+        coins = rng.random((count, self._rerooted_episodes))
+        words = records.view(np.uint64).reshape(count, -1)
+        _teach(words, self._offsets, self._most_cities, coins, self._teaching, *found)
+        return found
+
+
+@njit(cache=True, nogil=True)
+def _teach(  # type: ignore[no-untyped-def]
+    words, offsets, most_cities, coins, teaching,
+    coordinates, tours, rewards, prior_log_probs, value_targets, policy_weights, lengths,
+):  # fmt: skip
+    """Fill the arrays of `Lessons`.
+
+    Args:
+        words: `[M, W]` uint64, the records.
+        offsets: of `_FIELDS`, in bytes.
+        most_cities: cities that a record has room for.
+        coins: `[M, R]` in [0, 1), as for `walk_best`; R = 0 for no walks.
+        teaching: `[1]` of `_TEACHING`.
+    """
+    how = teaching[0]
+    group_size, num_cities = tours.shape[1], tours.shape[2]
+    measured, advantages, walks = np.empty(group_size), np.empty(group_size, np.float32), np.empty(group_size, np.bool_)
+    root_values = np.zeros((group_size, num_cities - 1 if how.td_steps > 0 else 0), np.float32)
+    for i in range(words.shape[0]):
+        singles, shorts = words[i].view(np.float32), words[i].view(np.int16)
+        _copy(singles, offsets[_COORDINATES] // 4, 2, coordinates[i])
+        _copy(shorts, offsets[_TOURS] // 2, most_cities, tours[i])
+        _copy(singles, offsets[_REWARDS] // 4, most_cities - 1, rewards[i])
+        _copy(singles, offsets[_ROOT_VALUES] // 4, most_cities - 1, root_values)
+        _copy(singles, offsets[_PRIOR_LOG_PROBS] // 4, most_cities - 1, prior_log_probs[i])
+        fill_lengths(rewards[i], measured)
+        for g in range(group_size):
+            lengths[i, g] = measured[g]
+        policy_weights[i] = 1.0
+        if how.by_advantage:
+            fill_advantages(measured, advantages)
+            fill_policy_weights(advantages, how.temperature, how.cap, how.baseline, policy_weights[i])
+        if coins.shape[1] > 0:
+            walk_best(coordinates[i], measured, coins[i], tours[i], rewards[i], walks)
+            for g in range(group_size):
+                if walks[g]:
+                    policy_weights[i, g] = 1.0
+        if how.edge_reward != 0.0:
+            shape_rewards(rewards[i], how.edge_reward)
+        fill_value_targets(rewards[i], root_values, how.td_steps, how.discount, value_targets[i])
+
+
+@njit(cache=True, nogil=True)
+def _copy(stored, start, stride, out):  # type: ignore[no-untyped-def]
+    """Copy rows to `out` `[R, K]` from `stored`, where they are `stride` apart from `start` on."""
+    for r in range(out.shape[0]):
+        row, target = stored[start + r * stride : start + r * stride + out.shape[1]], out[r]
+        for k in range(out.shape[1]):
+            target[k] = row[k]

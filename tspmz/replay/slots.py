@@ -1,0 +1,128 @@
+"""The protocol of a slot in compiled code: the order of stores that lets a reader tell what is half-written.
+
+A slot has a payload and three words: the sequence number that its writer begins with, the one that it ends with, and
+the checksum of the payload. Compilers and processors may not move a store or a load across `_fence`, so that every
+process sees them in the order of the steps.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from tspmz.checksum import LANES, copy_row
+
+BEGIN, END, CHECKSUM = range(3)
+"""Rows of the heads `[3, P]` int64 of P slots."""
+
+STEPS = ("begin", "payload", "checksum", "end", "published")
+"""What a writer does, in this order."""
+
+_SLOT_BITS = np.uint64(24)
+
+
+class ReadStatus(IntEnum):
+    """What a validated read of a slot found."""
+
+    OK = 0
+    TORN = 1
+    OVERWRITTEN = 2
+    CHECKSUM = 3
+    MISSING = 4
+
+
+_OK, _TORN, _OVERWRITTEN, _DAMAGED, _MISSING = (int(status) for status in ReadStatus)
+
+
+@intrinsic
+def _fence(typing_context):  # type: ignore[no-untyped-def]
+    """No load or store is moved across it."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        builder.fence("acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@njit(cache=True, inline="always")
+def _seed(slot, sequence):  # type: ignore[no-untyped-def]
+    """Where a checksum starts: a payload is valid in one slot and for one sequence only."""
+    return (np.uint64(sequence) << _SLOT_BITS) ^ np.uint64(slot)
+
+
+@njit(cache=True, nogil=True)
+def store_rows(heads, words, published, actor, slots_per_actor, staged, first, sums, from_step, to_step):  # type: ignore[no-untyped-def]
+    """Write payloads one after the other, each with all steps before the next one begins.
+
+    Args:
+        heads: `[3, P]` int64.
+        words: `[P, W]` uint64 payloads of the slots.
+        published: `[A]` int64, sequence number that each actor published last.
+        actor: whose shard; it is the only writer of it.
+        slots_per_actor: slots of a shard.
+        staged: `[M, W]` uint64, what is written.
+        first: number of the first group; its sequence number is one more.
+        sums: `[M]` uint64, checksums, kept from one step to a later call.
+        from_step, to_step: which of `STEPS` are done.
+    """
+    lanes = np.empty(LANES, np.uint64)
+    for i in range(staged.shape[0]):
+        slot = actor * slots_per_actor + (first + i) % slots_per_actor
+        sequence = first + i + 1
+        if from_step <= 0 < to_step:
+            heads[BEGIN, slot] = sequence
+        _fence()
+        if from_step <= 1 < to_step:
+            sums[i] = copy_row(staged[i], words[slot], _seed(slot, sequence), lanes, True)
+        _fence()
+        if from_step <= 2 < to_step:
+            heads[CHECKSUM, slot] = np.int64(sums[i])
+        _fence()
+        if from_step <= 3 < to_step:
+            heads[END, slot] = sequence
+        _fence()
+        if from_step <= 4 < to_step:
+            published[actor] = sequence
+
+
+@njit(cache=True, nogil=True)
+def load_rows(heads, words, slots, numbers, out, status):  # type: ignore[no-untyped-def]
+    """Copy slots and say of each copy whether it is the whole payload of the group that is wanted.
+
+    Args:
+        heads, words: as for `store_rows`.
+        slots: `[M]` int64.
+        numbers: `[M]` int64, the groups that the slots must hold.
+        out: at least `[M, W]` uint64, filled, also with what is refused.
+        status: `[M]` int64 of `ReadStatus`, filled.
+
+    Returns:
+        How many are refused.
+    """
+    lanes = np.empty(LANES, np.uint64)
+    refused = 0
+    for i in range(slots.shape[0]):
+        slot, wanted = slots[i], numbers[i] + 1
+        begin, end, checksum = heads[BEGIN, slot], heads[END, slot], heads[CHECKSUM, slot]
+        _fence()
+        total = np.int64(copy_row(words[slot], out[i], _seed(slot, wanted), lanes, False))
+        _fence()
+        begin_after, end_after = heads[BEGIN, slot], heads[END, slot]
+        if begin_after != end_after or begin != begin_after or end != end_after:
+            status[i] = _TORN
+        elif end > wanted:
+            status[i] = _OVERWRITTEN
+        elif end < wanted:
+            status[i] = _MISSING
+        elif total != checksum:
+            status[i] = _DAMAGED
+        else:
+            status[i] = _OK
+        refused += status[i] != _OK
+    return refused
