@@ -57,8 +57,10 @@ def _seed(slot, sequence):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def store_rows(heads, words, published, actor, slots_per_actor, staged, first, sums, from_step, to_step):  # type: ignore[no-untyped-def]
-    """Write payloads one after the other, each with all steps before the next one begins.
+def store_rows(  # type: ignore[no-untyped-def]
+    heads, words, published, actor, slots_per_actor, staged, identity, sums, from_step, to_step
+):
+    """Write the actor's next groups one after the other, each with all steps before the next one begins.
 
     Args:
         heads: `[3, P]` int64.
@@ -67,10 +69,18 @@ def store_rows(heads, words, published, actor, slots_per_actor, staged, first, s
         actor: whose shard; it is the only writer of it.
         slots_per_actor: slots of a shard.
         staged: `[M, W]` uint64, what is written.
-        first: number of the first group; its sequence number is one more.
+        identity: `[2]` int64, which words of a payload hold its actor and its group's number. The sequence number of a
+            slot is one more than the latter.
         sums: `[M]` uint64, checksums, kept from one step to a later call.
         from_step, to_step: which of `STEPS` are done.
+
+    Returns:
+        M, or the first of `staged` that is not the group that must follow; then nothing was written.
     """
+    first = published[actor]
+    for i in range(staged.shape[0]):
+        if np.int64(staged[i, identity[0]]) != actor or np.int64(staged[i, identity[1]]) != first + i:
+            return i
     lanes = np.empty(LANES, np.uint64)
     for i in range(staged.shape[0]):
         slot = actor * slots_per_actor + (first + i) % slots_per_actor
@@ -89,6 +99,7 @@ def store_rows(heads, words, published, actor, slots_per_actor, staged, first, s
         _fence()
         if from_step <= 4 < to_step:
             published[actor] = sequence
+    return staged.shape[0]
 
 
 @njit(cache=True, nogil=True)
