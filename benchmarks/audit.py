@@ -89,7 +89,8 @@ def install(directory: Path, seed: int) -> None:
     from tspmz.weights import SharedWeights
 
     notes = _Notes(directory)
-    sample, publish, pull, write = ReplayBuffer.sample, SharedWeights.publish, SharedWeights.pull, RingWriter.write
+    sample, publish, pull = ReplayBuffer.sample, SharedWeights.publish, SharedWeights.pull
+    write = RingWriter.write_stored
 
     def audited_sample(buffer: Any, rng: Any) -> Any:
         batch = sample(buffer, rng)
@@ -112,15 +113,14 @@ def install(directory: Path, seed: int) -> None:
             notes.write(f"pulled {version} {_digest(out)}")
         return version
 
-    def audited_write(writer: Any, group: Any) -> int:
-        slot = write(writer, group)
-        notes.write(f"played {group.actor} {group.group_id}")
-        return slot
+    def audited_write(writer: Any, records: Any) -> None:
+        write(writer, records)
+        notes.write(f"played {records['actor'][-1]} {records['group_id'][-1]}")
 
     ReplayBuffer.sample = audited_sample  # type: ignore[method-assign]
     SharedWeights.publish = audited_publish  # type: ignore[method-assign]
     SharedWeights.pull = audited_pull  # type: ignore[method-assign]
-    RingWriter.write = audited_write  # type: ignore[method-assign]
+    RingWriter.write_stored = audited_write  # type: ignore[method-assign]
 
 
 def read(directory: Path) -> Audit:

@@ -196,12 +196,13 @@ class Campaign:
         self._count_unsealed(run.process.pid)
         self._oracle.check()
 
-    def _count_unsealed(self, part: int) -> None:
+    def _count_unsealed(self, part: int) -> bool:
+        """Add up what was played in a part and is not sealed; whether anything was noted as played."""
         sealed = self._run.progress().sealed
         played = audit.read(self._folder / f"audit-{self._report.runs - 1}").played
-        for (pid, actor), groups in played.items():
-            if pid == part:
-                self._report.unsealed_lost += max(0, groups - sealed.get(actor, 0))
+        own = {actor: groups for (pid, actor), groups in played.items() if pid == part}
+        self._report.unsealed_lost += sum(max(0, groups - sealed.get(actor, 0)) for actor, groups in own.items())
+        return bool(own)
 
     def _resume(self) -> None:
         before = self._run.progress()
@@ -258,7 +259,8 @@ class Campaign:
         if not wait_for(lambda: all(is_gone(process.pid) for process in family), _ORPHAN_SECONDS):
             self._report.orphans += 1
         lost = self._report.unsealed_lost
-        self._count_unsealed(part)
+        if not self._count_unsealed(part):
+            self._report.problems.append("nobody noted what was played in the last part")
         if self._report.unsealed_lost > lost:
             self._report.problems.append(f"{self._report.unsealed_lost - lost} groups not sealed after an orderly stop")
         self._oracle.check()

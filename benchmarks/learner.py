@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -125,7 +126,7 @@ def measure(short: bool) -> Result:
             "A turn is all that the learner does for a step: new groups, a batch, the step, priorities, statistics, "
             "and every fifth time publishing. Products have the shapes of those of the step, in fresh memory order.",
             "In a whole run actor, recorder, evaluator and the parent are there, too. They share what cores there are "
-            "with the learner, or are kept off one that it has for itself.",
+            "with the learner, or are kept off one that it has for itself, which is what was asked for.",
         ],
         machine=this_machine(),
         short=short,
@@ -181,6 +182,6 @@ class _Pin:
             return
         self._done = True
         for process in self._run.processes():
-            for thread in process.threads():
-                with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                for thread in process.threads():
                     os.sched_setaffinity(thread.id, [self._core] if process.pid == roles["learner"] else self._others)

@@ -70,15 +70,14 @@ class Window:
 
     Args:
         num_cities: N.
-        groups: of a batch.
         window_bytes: about so large.
     """
 
-    def __init__(self, num_cities: int, groups: int, window_bytes: int) -> None:
-        config = load_config(values={"problem.num_cities": num_cities, "learner.batch_groups": groups})
+    def __init__(self, num_cities: int, window_bytes: int) -> None:
+        config = load_config(values={"problem.num_cities": num_cities, "learner.batch_groups": _GROUPS})
         specs = fields_for(num_cities, _EPISODES, config.replay.policy_target)
         record = Ring(1, 2, specs).empty_records(1).dtype
-        self.groups, self.slots = groups, max(2 * groups, window_bytes // record.itemsize)
+        self.slots = max(2 * _GROUPS, window_bytes // record.itemsize)
         self._ring = Ring(1, self.slots, specs)
         writer = self._ring.writer(0)
         some = [random_group(0, number, num_cities, _EPISODES) for number in range(_DIFFERENT)]
@@ -88,8 +87,8 @@ class Window:
         self._buffer.ingest()
         self._rng = np.random.default_rng(0)
         self.nbytes = sum(part.nbytes for part in self._buffer.sample(self._rng) if isinstance(part, np.ndarray))
-        self._rows = np.ones((self.slots, self.nbytes // groups // 8), np.uint64)
-        self._copies = np.empty((groups, self._rows.shape[1]), np.uint64)
+        self._rows = np.ones((self.slots, self.nbytes // _GROUPS // 8), np.uint64)
+        self._copies = np.empty((_GROUPS, self._rows.shape[1]), np.uint64)
 
     def batch(self) -> None:
         """Draw and build a batch."""
@@ -97,7 +96,7 @@ class Window:
 
     def gather(self) -> None:
         """As many bytes as a batch has, from as many random rows."""
-        np.take(self._rows, self._rng.integers(0, self.slots, self.groups), axis=0, out=self._copies, mode="clip")
+        np.take(self._rows, self._rng.integers(0, self.slots, _GROUPS), axis=0, out=self._copies, mode="clip")
 
 
 def measure(short: bool) -> Result:
@@ -165,7 +164,7 @@ def _of_batches(short: bool) -> tuple[Table, list[Figure]]:
     rows: list[list[Cell]] = []
     figures = []
     for cities in _CITIES[:1] if short else _CITIES:
-        window = Window(cities, _GROUPS, 2**20 if short else _WINDOW_BYTES)
+        window = Window(cities, 2**20 if short else _WINDOW_BYTES)
         spent = interleaved({"batch": here(window.batch), "gather": here(window.gather)}, seconds=0.2, short=short)
         megabytes = window.nbytes / 1e6
         rates = [megabytes / 1e3 / spent[name].median for name in ("batch", "gather")]

@@ -212,7 +212,7 @@ def report(found: dict[str, Found], as_deep: Ratio, default: Ratio, short: bool)
                 f"default network, {_DEEP} simulations, simulations/s against one root at the ancestor's", *as_deep,
                 at_least=100.0,
             ),
-            Figure("default settings, simulations/s against one root at the ancestor's", *fewer),
+            Figure("default settings, simulations/s against one root at the ancestor's", *fewer, at_least=100.0),
             Figure("default settings, complete games/s against one root at the ancestor's", *default),
             Figure("default settings, simulations/s against one root", *ours.against_one_root),
         ],

@@ -15,7 +15,7 @@ ROOT = Path(next(iter(tspmz.__path__)))
 
 LEVELS = (
     ("__version__", "errors"),
-    ("config", "config_files", "types", "rng", "shared", "checksum"),
+    ("config", "config_files", "types", "rng", "shared", "checksum", "compiled"),
     ("weights", "stats", "display", "tensorboard", "control", "settings", "pretrained"),
     ("tsp", "search", "replay", "plots"),
     ("process", "console", "children", "rundir", "curves", "checkpoint", "best", "channels", "trained"),
@@ -95,7 +95,7 @@ def test_lower_rooms_import_no_torch(name: str) -> None:
 
 
 def test_search_imports_no_other_room() -> None:
-    allowed = {"tspmz.types"}
+    allowed = {"tspmz.types", "tspmz.compiled"}
     for name, path in MODULES.items():
         if room(name) == "search":
             others = {t for t in imported(path) if t.startswith("tspmz.") and not t.startswith("tspmz.search")}

@@ -77,9 +77,9 @@ class Actor:
         self._simulations = config.search.num_simulations
         self._threads = ThreadPoolExecutor(2) if selfplay.overlap else None
 
-    def _player(self, part: int, count: int, num_cities: int) -> _Player:
-        """What plays so many groups of a size, as one of the parts that a batch is divided into; kept."""
-        key = (part, count, num_cities)
+    def _player(self, half: int, count: int, num_cities: int) -> _Player:
+        """What plays so many groups of a size, as one of the halves that a batch may have; kept."""
+        key = (half, count, num_cities)
         if key not in self._players:
             search = BatchedSearch(count * self._source.group_size, num_cities, **self._search_settings)
             nodes = search.num_simulations + 1
@@ -115,6 +115,7 @@ class Actor:
         with self._row.timed("write_seconds"):
             for records in played:
                 self._writer.write_stored(records)
+                # killed between the two, the run counts these groups as not inserted, and plays as many more
                 self._channels.limiter.record_insert(self.index, len(records))
         num_cities = self._source.size_of(first)
         episodes, moves = self._source.group_size, num_cities - 1

@@ -8,12 +8,14 @@ from tspmz.replay.batches import Teacher
 from tspmz.replay.fields import fields_for
 from tspmz.replay.ring import Ring
 from tspmz.replay.sumtree import SumTree
-from tspmz.replay.targets import returns, value_targets
+from tspmz.replay.targets import returns, shaped_rewards, value_targets
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env, tours
 from tspmz.types import Bool, Int64, RecurrentOutput, RootOutput
+from tspmz.weights import SharedWeights
 
 _CITIES = 4
+_WEIGHTS = 100
 
 
 def compile_kernels() -> None:
@@ -36,6 +38,10 @@ def compile_kernels() -> None:
     rewards = np.zeros((1, 2, _CITIES - 1), np.float32)
     returns(rewards, 1.0)
     value_targets(rewards, rewards, 1, 1.0)
+    shaped_rewards(rewards, 1.0)
+    weights = SharedWeights(_WEIGHTS)
+    weights.publish(np.zeros(_WEIGHTS, np.float32))
+    weights.pull(np.empty(_WEIGHTS, np.float32), -1)
     _replay(rng)
 
 

@@ -122,10 +122,11 @@ def test_progress_is_shown_at_a_terminal_only(
         assert show is None
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("FORCE_COLOR", "1")  # which makes rich take anything for a terminal
-    with measuring_progress() as show:
+    with measuring_progress(agents=2) as show:
         assert show is not None
+        show(10, 10)
         show(3, 10)
-    assert "3/10" in capsys.readouterr().err
+    assert "13/20" in capsys.readouterr().err
 
 
 def test_table_shows_the_result(fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from replay_helpers import make_group
 
+from tspmz import checksum
 from tspmz.replay import batches, slots, sumtree, targets
 from tspmz.replay.buffer import ReplayBuffer
 from tspmz.replay.fields import fields_for
@@ -13,6 +14,7 @@ from tspmz.replay.ring import Ring
 from tspmz.replay.slots import END
 from tspmz.types import Batch, Group
 from tspmz.warmup import compile_kernels
+from tspmz.weights import SharedWeights
 
 
 def filled(
@@ -315,14 +317,16 @@ def test_learner_compiles_nothing_after_the_warm_up() -> None:
     """Kernels of the replay have one signature, whatever the sizes: the first batch of a run waits for no compiler."""
     compile_kernels()
     kernels = (
-        batches._teach, targets.fill_value_targets, slots.store_rows, slots.load_rows, sumtree._set, sumtree._find,
+        batches._teach, targets.fill_value_targets, targets.shape_rewards, slots.store_rows, slots.load_rows,
+        sumtree._set, sumtree._find, checksum.copy_rows,
     )  # fmt: skip
     before = [len(kernel.signatures) for kernel in kernels]
     ring = Ring(2, 4, fields_for(7, 5, "advantage"))
     for actor in range(2):
         ring.writer(actor).write(make_group(actor, 0, num_cities=7, group_size=5))
-    buffer = ReplayBuffer(ring, batch_groups=3, rerooted_episodes=2, initial_priority="search")
+    buffer = ReplayBuffer(ring, batch_groups=3, rerooted_episodes=2, initial_priority="search", edge_reward=1.0)
     buffer.ingest()
     batch = buffer.sample(np.random.default_rng(0))
     buffer.update_priorities(batch.slots, batch.actors, batch.group_ids, np.ones(3))
+    SharedWeights(1000).publish(np.zeros(1000, np.float32))
     assert [len(kernel.signatures) for kernel in kernels] == before

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from replay_helpers import make_group
 
-from tspmz.replay.fields import empty_records, fields_for
+from tspmz.config import rules
+from tspmz.replay.fields import MAX_VISITS, empty_records, fields_for
 from tspmz.replay.packing import GroupPacker
 
 
@@ -39,3 +40,7 @@ def test_target_that_is_not_contiguous_arrives_as_it_is() -> None:
     counts = np.asfortranarray(np.arange(group.visit_counts.size, dtype=np.int32).reshape(group.visit_counts.shape))
     GroupPacker(records, specs).store(group._replace(visit_counts=counts), 0)
     np.testing.assert_array_equal(records["visit_counts"][0], counts)
+
+
+def test_settings_allow_as_many_visits_as_fit() -> None:
+    assert rules._MAX_STORED_VISITS == MAX_VISITS

@@ -130,12 +130,24 @@ def test_stored_groups_out_of_order_or_with_other_fields_are_refused_before_anyt
         ring.writer(1).write_stored(stored([0, 2]))
     with pytest.raises(ValueError, match="group 0 of actor 1: the shard of actor 0 expects group 0"):
         ring.writer(0).write_stored(stored([0]))
-    other = empty_records(fields_for(6, 3, "gumbel"), 1)
-    other["actor"], other["group_id"] = 1, 0
-    with pytest.raises(ValueError, match="the ring's have"):
-        ring.writer(1).write_stored(other)
+    for specs in (fields_for(6, 3, "gumbel"), (*SPECS[1:], SPECS[0])):
+        other = empty_records(specs, 1)
+        other["actor"], other["group_id"] = 1, 0
+        with pytest.raises(ValueError, match="these records hold"):
+            ring.writer(1).write_stored(other)
     assert ring.written(1) == 0
     assert (ring._heads == 0).all()
+
+
+@pytest.mark.parametrize("slot", [-1, 8])
+def test_slots_that_are_not_there_and_short_targets_are_refused(slot: int) -> None:
+    ring = ring_of(2, 4)
+    with pytest.raises(ValueError, match="slots must be 0 to 7"):
+        ring.read_many(np.array([0, slot]), np.zeros(2, np.int64), ring.empty_records(2))
+    with pytest.raises(ValueError, match=r"1 records of .* bytes cannot take 2"):
+        ring.read_many(np.zeros(2, np.int64), np.zeros(2, np.int64), ring.empty_records(1))
+    with pytest.raises(ValueError, match="cannot take 1"):
+        ring.read_many(np.zeros(1, np.int64), np.zeros(1, np.int64), empty_records(fields_for(6, 3, "gumbel"), 1))
 
 
 def test_every_flipped_byte_of_a_slot_is_detected() -> None:
@@ -246,9 +258,16 @@ def test_load_group_is_the_inverse_of_packing() -> None:
 
 
 def _write_many(ring: Ring, actor: int, count: int) -> None:
+    """One after the other, or with more at a time than there are slots."""
     writer = ring.writer(actor)
-    for number in range(count):
-        writer.write(make_group(actor, number % 50)._replace(group_id=number, weights_version=number))
+    if actor == 0:
+        for number in range(count):
+            writer.write(make_group(actor, number % 50)._replace(group_id=number, weights_version=number))
+        return
+    records = stored(list(range(50)), actor)
+    for first in range(0, count, 50):
+        records["group_id"] = records["weights_version"] = first + np.arange(50)
+        writer.write_stored(records)
 
 
 def test_readers_never_accept_a_mix_while_two_processes_write() -> None:

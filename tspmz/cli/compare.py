@@ -55,7 +55,7 @@ def compare(
     from tspmz.tsp.reference import ReferenceSolverError
 
     try:
-        with measuring_progress() as show:
+        with measuring_progress(len(sources)) as show:
             rows = measure(sources, instances, **how, on_progress=show)
     except (InstanceError, ReferenceSolverError) as error:
         raise UsageError(str(error)) from None

@@ -133,10 +133,13 @@ def _check_search_options(
 
 
 @contextlib.contextmanager
-def measuring_progress() -> Iterator[Callable[[int, int], None] | None]:
+def measuring_progress(agents: int = 1) -> Iterator[Callable[[int, int], None] | None]:
     """Shows at a terminal how many instances are decoded; what comes before, references above all, as it goes on.
 
     The function takes what `evaluation.evaluate` hands to `on_progress`; None where standard error is no terminal.
+
+    Args:
+        agents: that are measured one after the other on the same instances.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -148,9 +151,12 @@ def measuring_progress() -> Iterator[Callable[[int, int], None] | None]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("references", total=None)
+        before = 0
 
         def show(done: int, total: int) -> None:
-            progress.update(task, description="instances", completed=done, total=total)
+            nonlocal before
+            progress.update(task, description="instances", completed=before + done, total=agents * total)
+            before += total if done == total else 0
 
         yield show
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from tspmz.config.model import Config
 
 _MAX_STORED_VISITS = 2**16 - 1
+"""`replay.fields.MAX_VISITS`: self-play writes counts into records without looking at them again."""
+
 
 def check_range(key: str, field: dataclasses.Field[Any], value: Any) -> list[str]:
     """A line on what is wrong with one value, if anything is."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tspmz.replay.compiled import kernel
 from tspmz.replay.fields import Records
 from tspmz.replay.rerooting import walk_best
 from tspmz.replay.targets import fill_advantages, fill_lengths, fill_policy_weights, fill_value_targets, shape_rewards
@@ -45,6 +45,9 @@ class Teacher:
         rerooted_episodes: worst episodes of each group that become walks of its best tour, with a policy weight of 1.
         td_steps, discount: as for `targets.value_targets`.
         edge_reward: as for `targets.shaped_rewards`.
+
+    Raises:
+        ValueError: as many walks as episodes, or more.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Teacher:
     ) -> None:  # fmt: skip
         fields: Mapping[str, Any] = dtype.fields or {}
         self._group_size, self._most_cities = fields["tours"][0].shape
+        if not 0 <= rerooted_episodes < self._group_size:
+            raise ValueError(f"rerooted_episodes = {rerooted_episodes}: must be 0 to {self._group_size - 1}")
         self._offsets = np.array([fields[name][1] for name in _FIELDS])
         self._rerooted_episodes = rerooted_episodes
         self._teaching = np.array(
@@ -77,7 +82,7 @@ class Teacher:
         return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _teach(  # type: ignore[no-untyped-def]
     words, offsets, most_cities, coins, teaching,
     coordinates, tours, rewards, prior_log_probs, value_targets, policy_weights, lengths,
@@ -119,7 +124,7 @@ def _teach(  # type: ignore[no-untyped-def]
         fill_value_targets(rewards[i], root_values, how.td_steps, how.discount, value_targets[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _copy(stored, start, stride, out):  # type: ignore[no-untyped-def]
     """Copy rows to `out` `[R, K]` from `stored`, where they are `stride` apart from `start` on."""
     for r in range(out.shape[0]):

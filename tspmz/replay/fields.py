@@ -124,6 +124,11 @@ def _resolved(
 
 def record_dtype(specs: Sequence[FieldSpec]) -> np.dtype[Any]:
     """Structured type of one stored group: every field starts on 8 bytes, the size is a multiple of 128."""
+    return _record_dtype(tuple(specs))
+
+
+@functools.cache  # equal types are compared in no time where they are one
+def _record_dtype(specs: tuple[FieldSpec, ...]) -> np.dtype[Any]:
     offsets = []
     end = 0
     for spec in specs:

@@ -136,7 +136,7 @@ class RateLimiter:
         return ahead + float(self._corrections[1])
 
     def record_insert(self, actor: int, groups: int = 1) -> None:
-        """Count groups that `actor` has written; only `actor` may call it, after `RingWriter.write`."""
+        """Count groups that `actor` has written; only `actor` may call it, after `RingWriter.write_stored`."""
         self._inserted[actor] += groups
         self._to_learner.set()
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tspmz.replay.compiled import kernel
 from tspmz.replay.fields import MAX_VISITS, FieldSpec, Records, part, poison
 from tspmz.types import Group, Int32, Reanalysis
 
 _SHORT_BITS = 16
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _narrow(counts, out):  # type: ignore[no-untyped-def]
     """Copy whole numbers `[K]` to uint16; False where one does not fit."""
     seen = counts.dtype.type(0)

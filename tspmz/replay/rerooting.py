@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from tspmz.replay.compiled import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def walk_best(coordinates, lengths, coins, tours, rewards, walks):  # type: ignore[no-untyped-def]
     """The worst episodes of a group give way, in place, to its best tour, walked from their own starts.
 
@@ -52,7 +53,7 @@ def walk_best(coordinates, lengths, coins, tours, rewards, walks):  # type: igno
         reward[num_cities - 2] = -(lengths_walked[num_cities - 2] + lengths_walked[num_cities - 1])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ascending(lengths):  # type: ignore[no-untyped-def]
     """Places of `lengths [G]` by size, equal ones in their order: by insertion, since there are few."""
     order = np.empty(lengths.shape[0], np.int64)

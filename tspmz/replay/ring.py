@@ -79,7 +79,8 @@ class Ring:
         head = -(-num_slots * 8 // CACHE_LINE) * CACHE_LINE
         start = self.num_actors * CACHE_LINE
         # one cache line an actor: a published counter has one writer, and no neighbour's store slows its readers
-        self._published = self._block.array(0, (self.num_actors, CACHE_LINE // 8), np.int64)[:, 0]
+        self._counters = self._block.array(0, (self.num_actors, CACHE_LINE // 8), np.int64)
+        self._published = self._counters[:, 0]
         self._heads = self._block.array(start, (3, head // 8), np.int64)
         self._records = self._block.array(start + 3 * head, (num_slots,), record)
         self._words = self._block.array(start + 3 * head, (num_slots, record.itemsize // 8), np.uint64)
@@ -155,13 +156,21 @@ class Ring:
             sequences: `[M]` int64, the `group_id` that each slot must hold.
             out: at least M records of `empty_records`; rows that are refused are poisoned.
 
+        Raises:
+            ValueError: a slot that is not there, or `out` too short or of other fields.
+
         Returns:
             `[M]` int64 of `ReadStatus`; refusals are also counted in `rejected`.
         """
+        if len(out) < len(slots) or out.dtype != self._records.dtype:
+            raise ValueError(f"{len(out)} records of {out.dtype.itemsize} bytes cannot take {len(slots)} of this ring")
         status = np.empty(len(slots), np.int64)
         where = np.ascontiguousarray(slots, np.int64)
         numbers = np.ascontiguousarray(sequences, np.int64)
-        if load_rows(self._heads, self._words, where, numbers, _words_of(out), status):
+        refused = load_rows(self._heads, self._words, where, numbers, _words_of(out), status)
+        if refused < 0:
+            raise ValueError(f"slots must be 0 to {self.num_slots - 1}, not {where}")
+        if refused:
             for index in np.flatnonzero(status):
                 poison(out[index : index + 1], self.field_specs)
                 self.rejected[status[index]] += 1
@@ -230,13 +239,14 @@ class RingWriter:
 
     def _store(self, records: Records, from_step: int, to_step: int) -> None:
         """The given steps of `slots.STEPS`."""
-        ring, words = self._ring, _words_of(records)
-        if words.shape[1] != ring._words.shape[1]:
-            raise ValueError(f"records of {8 * words.shape[1]} bytes, the ring's have {8 * ring._words.shape[1]}")
+        ring = self._ring
+        if records.dtype != self._staged.dtype:
+            raise ValueError(f"these records hold {records.dtype.names}, the ring's {self._staged.dtype.names}")
+        words = _words_of(records)
         if len(self._sums) < len(words):
             self._sums = np.empty(len(words), np.uint64)
         wrong = store_rows(
-            ring._heads, ring._words, ring._published, self.actor, ring.slots_per_actor, words, self._identity,
+            ring._heads, ring._words, ring._counters, self.actor, ring.slots_per_actor, words, self._identity,
             self._sums, from_step, to_step,
         )  # fmt: skip
         if wrong < len(words):

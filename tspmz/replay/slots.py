@@ -1,8 +1,8 @@
 """The protocol of a slot in compiled code: the order of stores that lets a reader tell what is half-written.
 
 A slot has a payload and three words: the sequence number that its writer begins with, the one that it ends with, and
-the checksum of the payload. Compilers and processors may not move a store or a load across `_fence`, so that every
-process sees them in the order of the steps.
+the checksum of the payload. Between the steps stands `_fence`, so that stores are seen in the order of the writer's
+steps by whoever loads in that of the reader's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from tspmz.checksum import LANES, copy_row
+from tspmz.replay.compiled import kernel
 
 BEGIN, END, CHECKSUM = range(3)
 """Rows of the heads `[3, P]` int64 of P slots."""
@@ -41,7 +42,7 @@ _OK, _TORN, _OVERWRITTEN, _DAMAGED, _MISSING = (int(status) for status in ReadSt
 
 @intrinsic
 def _fence(typing_context):  # type: ignore[no-untyped-def]
-    """No load or store is moved across it."""
+    """No store passes an earlier store, and no load an earlier load, from one side of it to the other."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         builder.fence("acq_rel")
@@ -50,13 +51,13 @@ def _fence(typing_context):  # type: ignore[no-untyped-def]
     return types.void(), generate
 
 
-@njit(cache=True, inline="always")
+@kernel
 def _seed(slot, sequence):  # type: ignore[no-untyped-def]
     """Where a checksum starts: a payload is valid in one slot and for one sequence only."""
     return (np.uint64(sequence) << _SLOT_BITS) ^ np.uint64(slot)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def store_rows(  # type: ignore[no-untyped-def]
     heads, words, published, actor, slots_per_actor, staged, identity, sums, from_step, to_step
 ):
@@ -65,7 +66,7 @@ def store_rows(  # type: ignore[no-untyped-def]
     Args:
         heads: `[3, P]` int64.
         words: `[P, W]` uint64 payloads of the slots.
-        published: `[A]` int64, sequence number that each actor published last.
+        published: `[A, 8]` int64, a cache line for each actor; first in it the sequence number that it published last.
         actor: whose shard; it is the only writer of it.
         slots_per_actor: slots of a shard.
         staged: `[M, W]` uint64, what is written.
@@ -77,7 +78,7 @@ def store_rows(  # type: ignore[no-untyped-def]
     Returns:
         M, or the first of `staged` that is not the group that must follow; then nothing was written.
     """
-    first = published[actor]
+    first = published[actor, 0]
     for i in range(staged.shape[0]):
         if np.int64(staged[i, identity[0]]) != actor or np.int64(staged[i, identity[1]]) != first + i:
             return i
@@ -98,11 +99,11 @@ def store_rows(  # type: ignore[no-untyped-def]
             heads[END, slot] = sequence
         _fence()
         if from_step <= 4 < to_step:
-            published[actor] = sequence
+            published[actor, 0] = sequence
     return staged.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def load_rows(heads, words, slots, numbers, out, status):  # type: ignore[no-untyped-def]
     """Copy slots and say of each copy whether it is the whole payload of the group that is wanted.
 
@@ -114,10 +115,14 @@ def load_rows(heads, words, slots, numbers, out, status):  # type: ignore[no-unt
         status: `[M]` int64 of `ReadStatus`, filled.
 
     Returns:
-        How many are refused.
+        How many are refused; -1 where one of `slots` is not there, and then nothing is copied.
     """
+    for i in range(slots.shape[0]):
+        if not 0 <= slots[i] < words.shape[0]:
+            return -1
     lanes = np.empty(LANES, np.uint64)
     refused = 0
+    _fence()  # what told the caller of these groups was loaded before
     for i in range(slots.shape[0]):
         slot, wanted = slots[i], numbers[i] + 1
         begin, end, checksum = heads[BEGIN, slot], heads[END, slot], heads[CHECKSUM, slot]

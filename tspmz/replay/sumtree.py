@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tspmz.replay.compiled import kernel
 
 LARGEST_PRIORITY = 1e280
 SMALLEST_PRIORITY = 1e-6
 """Added to every priority before the exponent, so that nothing is never drawn again (PER, section 3.3)."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _set(tree, num_leaves, indices, priorities):  # type: ignore[no-untyped-def]
     """Write leaves, then recompute their ancestors level by level (the last of equal indices wins)."""
     count = indices.shape[0]
@@ -28,7 +29,7 @@ def _set(tree, num_leaves, indices, priorities):  # type: ignore[no-untyped-def]
             tree[node] = tree[2 * node] + tree[2 * node + 1]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find(tree, num_leaves, points, stratified, indices, probabilities):  # type: ignore[no-untyped-def]
     """Leaf that each of `points` in [0, 1) falls on, as a share of the total, or of its own of as many equal parts.
 

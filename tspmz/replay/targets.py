@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tspmz.replay.compiled import kernel, kernel_reordered
 from tspmz.types import Float32, Float64, Int64
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def shape_rewards(rewards, edge_reward):  # type: ignore[no-untyped-def]
     """`shaped_rewards` of rows `[R, T]`, in place."""
     worth = np.float32(edge_reward)
@@ -44,7 +44,7 @@ def shaped_rewards(rewards: Float32, edge_reward: float) -> Float32:
     return shaped
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sum_backwards(rewards, discount, sums):  # type: ignore[no-untyped-def]
     """`returns` of rows `[R, T]` into the first T columns of `sums`, added up in float64.
 
@@ -76,7 +76,7 @@ def returns(rewards: Float32, discount: float) -> Float32:
     return sums.reshape(rewards.shape)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill_value_targets(rewards, root_values, td_steps, discount, targets):  # type: ignore[no-untyped-def]
     """`value_targets` of rows `[R, T]` into `[R, T + 1]`."""
     num_moves = rewards.shape[1]
@@ -116,7 +116,7 @@ def value_targets(rewards: Float32, root_values: Float32, td_steps: int, discoun
     return targets.reshape(*rewards.shape[:-1], num_moves + 1)
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})  # several partial sums at a time: in float64 their order is nothing
+@kernel_reordered
 def fill_lengths(rewards, lengths):  # type: ignore[no-untyped-def]
     """Lengths `[G]` float64 of tours: minus the sum of their rewards `[G, T]` as stored."""
     for g in range(rewards.shape[0]):
@@ -126,7 +126,7 @@ def fill_lengths(rewards, lengths):  # type: ignore[no-untyped-def]
         lengths[g] = -total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill_advantages(lengths, advantages):  # type: ignore[no-untyped-def]
     """How much shorter each tour of a group is than their mean, relative to that mean.
 
@@ -139,7 +139,7 @@ def fill_advantages(lengths, advantages):  # type: ignore[no-untyped-def]
         advantages[g] = (mean - lengths[g]) / (mean if mean > 0.0 else 1.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill_policy_weights(advantages, temperature, cap, baseline, weights):  # type: ignore[no-untyped-def]
     """`min(exp(advantage / scale), cap)` (AWR, algorithm 1 and section 5), less a share of the group's mean.
 

@@ -7,12 +7,12 @@ marks the others as seen and writes them into `tour` from place `size` on, in th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tspmz.tsp.compiled import kernel
 from tspmz.tsp.tours import edge_length
 
 
-@njit(cache=True)
+@kernel
 def finish_nearest(points, neighbors, first, current, seen, size, tour):  # type: ignore[no-untyped-def]
     """Length from `current` home over the unseen cities, each time to the nearest.
 
@@ -33,7 +33,7 @@ def finish_nearest(points, neighbors, first, current, seen, size, tour):  # type
     return length + edge_length(points, current, first)
 
 
-@njit(cache=True)
+@kernel
 def finish_insertion(distances, first, current, seen, size, tour):  # type: ignore[no-untyped-def]
     """Length from `current` home over the unseen cities: the farthest from the way is inserted where it costs least.
 

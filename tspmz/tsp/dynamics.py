@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numba import njit
 
+from tspmz.tsp.compiled import kernel
 from tspmz.tsp.completion import finish_insertion, finish_nearest
 from tspmz.tsp.env import move_length
 from tspmz.tsp.tours import distance_matrices, neighbor_lists, tour_lengths
@@ -59,7 +59,7 @@ class FoundTours(NamedTuple):
     best_lengths: Float64
 
 
-@njit(cache=True)
+@kernel
 def _follow(  # type: ignore[no-untyped-def]
     coordinates, edge_reward, first, current, visited, lengths, origins, parents, actions, node, rewards, legal
 ):
@@ -81,7 +81,7 @@ def _follow(  # type: ignore[no-untyped-def]
         origins[node, b] = parent
 
 
-@njit(cache=True)
+@kernel
 def _evaluate(  # type: ignore[no-untyped-def]
     coordinates, neighbors, distances, edge_reward, first, current, visited, lengths, origins, node, played, rule,
     values, best_lengths, best_tours,
@@ -117,7 +117,7 @@ def _evaluate(  # type: ignore[no-untyped-def]
             best_tours[b] = tour
 
 
-@njit(cache=True)
+@kernel
 def _past(current, origins, played, moves, nodes, out):  # type: ignore[no-untyped-def]
     """Fill `out [B, k]` with the cities before those of `nodes [B]`, the latest first; -1 before the start."""
     for b in range(out.shape[0]):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tspmz.tsp.compiled import kernel
 from tspmz.tsp.tours import edge_length
 from tspmz.types import Bool, Float32, Int64
 
@@ -47,7 +47,7 @@ class TimeStep(NamedTuple):
     done: bool
 
 
-@njit(cache=True)
+@kernel
 def move_length(points, first, current, city, last):  # type: ignore[no-untyped-def]
     """Length that a move adds, float64, with the closing edge where it is the last; numba only, unchecked."""
     added = edge_length(points, current, city)
@@ -56,7 +56,7 @@ def move_length(points, first, current, city, last):  # type: ignore[no-untyped-
     return added
 
 
-@njit(cache=True)
+@kernel
 def _advance(coordinates, first, current, visited, actions, last, rewards):  # type: ignore[no-untyped-def]
     """Mark `actions` in `visited` and fill `rewards`; flat index of the first illegal action, -1 if none."""
     num_instances, num_episodes, num_cities = visited.shape

@@ -6,9 +6,9 @@ What it gains is not the network's: who uses it says so.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tspmz.tsp.compiled import kernel
 from tspmz.types import Float64, Int64
 
 LONGEST_SEGMENT = 3
@@ -18,7 +18,7 @@ _LEAST_GAIN = 1e-9
 """Of the mean weight: smaller gains are rounding, and could go round in a circle."""
 
 
-@njit(cache=True)
+@kernel
 def _two_opt(weights, tour, least):  # type: ignore[no-untyped-def]
     """Reverse stretches of `tour` while one makes it shorter by more than `least`; whether any did."""
     n = len(tour)
@@ -32,7 +32,7 @@ def _two_opt(weights, tour, least):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True)
+@kernel
 def _or_opt(weights, tour, longest, least):  # type: ignore[no-untyped-def]
     """Move short stretches of `tour` elsewhere, as they are or reversed, while that gains; whether any did."""
     n = len(tour)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from tspmz.tsp import tsplib
+from tspmz.tsp.compiled import kernel
 from tspmz.tsp.tours import tour_lengths
 from tspmz.types import Float64, Int64
 
@@ -53,7 +53,7 @@ class Reference(NamedTuple):
     tours: Int64 | None
 
 
-@njit(cache=True)
+@kernel
 def _held_karp(distances, tour):  # type: ignore[no-untyped-def]
     """Fill `tour` `[N]` with a shortest tour from the last city, given `distances` `[N, N]`.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tspmz.tsp.compiled import kernel
 from tspmz.types import Bool, Float64, Int64
 
 
-@njit(cache=True)
+@kernel
 def edge_length(coordinates, a, b):  # type: ignore[no-untyped-def]
     """Distance between cities `a` and `b` of `coordinates` `[N, 2]`, float64; callable from numba only, unchecked."""
     dx = np.float64(coordinates[a, 0]) - np.float64(coordinates[b, 0])
@@ -23,7 +23,7 @@ def edge_length(coordinates, a, b):  # type: ignore[no-untyped-def]
     return np.sqrt(dx * dx + dy * dy)
 
 
-@njit(cache=True)
+@kernel
 def _is_permutation(tours, out):  # type: ignore[no-untyped-def]
     count, num_cities = tours.shape
     seen_by = np.full(num_cities, -1, np.int64)
@@ -37,7 +37,7 @@ def _is_permutation(tours, out):  # type: ignore[no-untyped-def]
             seen_by[city] = m
 
 
-@njit(cache=True)
+@kernel
 def _tour_lengths(coordinates, tours, out):  # type: ignore[no-untyped-def]
     num_instances, num_tours, num_cities = tours.shape
     for i in range(num_instances):
@@ -50,7 +50,7 @@ def _tour_lengths(coordinates, tours, out):  # type: ignore[no-untyped-def]
             out[i, g] = length
 
 
-@njit(cache=True)
+@kernel
 def nearest_unvisited(coordinates, visited, current):  # type: ignore[no-untyped-def]
     """The city nearest to `current` among those not `visited` (the lowest index of equals), -1 if none; numba only."""
     nearest = -1
@@ -63,7 +63,7 @@ def nearest_unvisited(coordinates, visited, current):  # type: ignore[no-untyped
     return nearest
 
 
-@njit(cache=True)
+@kernel
 def neighbor_lists(coordinates):  # type: ignore[no-untyped-def]
     """All cities of each of the instances `[I, N, 2]` by their distance from each city, `[I, N, N]` int32.
 
@@ -80,7 +80,7 @@ def neighbor_lists(coordinates):  # type: ignore[no-untyped-def]
     return lists
 
 
-@njit(cache=True)
+@kernel
 def distance_matrices(coordinates):  # type: ignore[no-untyped-def]
     """Distances between the cities of each of the instances `[I, N, 2]`, `[I, N, N]` float64."""
     num_instances, num_cities, _ = coordinates.shape
@@ -92,7 +92,7 @@ def distance_matrices(coordinates):  # type: ignore[no-untyped-def]
     return distances
 
 
-@njit(cache=True)
+@kernel
 def _nearest_neighbor(coordinates, starts, out):  # type: ignore[no-untyped-def]
     num_instances, num_tours, num_cities = out.shape
     for i in range(num_instances):
@@ -105,7 +105,7 @@ def _nearest_neighbor(coordinates, starts, out):  # type: ignore[no-untyped-def]
                 current = nearest_unvisited(coordinates[i], visited, current)
 
 
-@njit(cache=True)
+@kernel
 def _most_distant_pair_city(coordinates):  # type: ignore[no-untyped-def]
     num_cities = coordinates.shape[0]
     best, longest = 0, -1.0
@@ -117,7 +117,7 @@ def _most_distant_pair_city(coordinates):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True)
+@kernel
 def _farthest_insertion(coordinates, out):  # type: ignore[no-untyped-def]
     num_instances, num_cities = out.shape
     for i in range(num_instances):
