@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -203,8 +203,8 @@ class RingWriter:
         self._staged = ring.empty_records(1)
         self._packer = GroupPacker(self._staged, ring.field_specs)
         self._sums = np.empty(1, np.uint64)
-        offsets = (self._staged.dtype.fields or {})["actor"][1], (self._staged.dtype.fields or {})["group_id"][1]
-        self._identity = np.array(offsets) // 8
+        fields: Mapping[str, Any] = self._staged.dtype.fields or {}
+        self._identity = np.array([fields[name][1] // 8 for name in ("actor", "group_id")])
 
     def write(self, group: Group | Reanalysis) -> int:
         """Write and publish one group.
