@@ -76,7 +76,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         muzero.test(opponent="expert")
     with pytest.raises(UsageError, match="no run was trained yet"):
         muzero.load_model()
-    with pytest.raises(CheckpointError):
+    with pytest.raises(UsageError, match="holds no checkpoint"):
         muzero.load_model(tmp_path)
     with pytest.raises(UsageError, match="name the run"):
         muzero.train(resume=True)
