@@ -1,4 +1,4 @@
-"""The options that say on which instances an agent is measured, and how its tours are made."""
+"""The options that say on which instances an agent is measured and how its tours are made; how far it is."""
 
 from __future__ import annotations
 

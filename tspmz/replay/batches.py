@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tspmz.replay.compiled import kernel
-from tspmz.replay.fields import Records
+from tspmz.replay.fields import Records, words_of
 from tspmz.replay.rerooting import walk_best
 from tspmz.replay.targets import fill_advantages, fill_lengths, fill_policy_weights, fill_value_targets, shape_rewards
 from tspmz.types import Float32, Int64
@@ -77,8 +77,7 @@ class Teacher:
             lengths=np.empty((count, group_size), np.float32),
         )
         coins = rng.random((count, self._rerooted_episodes))
-        words = records.view(np.uint64).reshape(count, -1)
-        _teach(words, self._offsets, self._most_cities, coins, self._teaching, *found)
+        _teach(words_of(records), self._offsets, self._most_cities, coins, self._teaching, *found)
         return found
 
 

@@ -152,6 +152,11 @@ def empty_records(specs: Sequence[FieldSpec], count: int) -> Records:
     return records
 
 
+def words_of(records: Records) -> NDArray[np.uint64]:
+    """`[M, itemsize / 8]` view of contiguous records `[M]`: compiled code would be made anew for each type of them."""
+    return records.view(np.uint64).reshape(len(records), -1)
+
+
 def part(records: Records, name: str, num_cities: int) -> NDArray[Any]:
     """View of what groups on `num_cities` cities fill of a field; where a slot has room for more, the rest is poison.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.replay.fields import FieldSpec, Records, empty_records, poison, record_dtype
+from tspmz.replay.fields import FieldSpec, Records, empty_records, poison, record_dtype, words_of
 from tspmz.replay.packing import GroupPacker, load_group
 from tspmz.replay.slots import STEPS, ReadStatus, load_rows, store_rows
 from tspmz.shared import SharedBlock
@@ -167,7 +167,7 @@ class Ring:
         status = np.empty(len(slots), np.int64)
         where = np.ascontiguousarray(slots, np.int64)
         numbers = np.ascontiguousarray(sequences, np.int64)
-        refused = load_rows(self._heads, self._words, where, numbers, _words_of(out), status)
+        refused = load_rows(self._heads, self._words, where, numbers, words_of(out), status)
         if refused < 0:
             raise ValueError(f"slots must be 0 to {self.num_slots - 1}, not {where}")
         if refused:
@@ -242,7 +242,7 @@ class RingWriter:
         ring = self._ring
         if records.dtype != self._staged.dtype:
             raise ValueError(f"these records hold {records.dtype.names}, the ring's {self._staged.dtype.names}")
-        words = _words_of(records)
+        words = words_of(records)
         if len(self._sums) < len(words):
             self._sums = np.empty(len(words), np.uint64)
         wrong = store_rows(
@@ -255,8 +255,3 @@ class RingWriter:
                 f"group {group_id} of actor {actor}: the shard of actor {self.actor} expects group "
                 f"{ring.next_group_id(self.actor) + wrong}"
             )
-
-
-def _words_of(records: Records) -> NDArray[np.uint64]:
-    """`[M, itemsize / 8]` view of contiguous records."""
-    return records.view(np.uint64).reshape(len(records), -1)
