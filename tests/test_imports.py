@@ -15,7 +15,7 @@ ROOT = Path(next(iter(tspmz.__path__)))
 
 LEVELS = (
     ("__version__", "errors"),
-    ("config", "config_files", "types", "rng", "shared", "checksum", "compiled"),
+    ("config", "config_files", "types", "rng", "shared", "checksum", "compiled", "allocation"),
     ("weights", "stats", "display", "tensorboard", "control", "settings", "pretrained"),
     ("tsp", "search", "replay", "plots"),
     ("process", "console", "children", "rundir", "curves", "checkpoint", "best", "channels", "trained"),

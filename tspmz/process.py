@@ -13,6 +13,8 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from tspmz.allocation import keep_freed_memory
+
 _PR_SET_PDEATHSIG = 1
 PRIVATE_UMASK = 0o077
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -60,7 +62,8 @@ def enter_child(run_dir: Path, name: str, parent_pid: int, threads: int = 1, ord
     """Set up a child process; call before any work.
 
     The child is tied to its parent (`tie_to_parent`). It ignores SIGINT (the parent decides). What it
-    prints, a traceback say, goes to `logs/<name>.log`, what it logs to `train.log`. Its files are private.
+    prints, a traceback say, goes to `logs/<name>.log`, what it logs to `train.log`. Its files are private. Where it has
+    loaded torch it keeps the memory that it frees.
 
     Args:
         run_dir: the run directory.
@@ -90,6 +93,7 @@ def enter_child(run_dir: Path, name: str, parent_pid: int, threads: int = 1, ord
     torch = sys.modules.get("torch")
     if torch is not None:  # the recorder needs none: importing it would triple its memory and the time of a restart
         torch.set_num_threads(threads)
+        keep_freed_memory()
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from tspmz import __version__
+from tspmz.allocation import keep_freed_memory
 from tspmz.config import ConfigError
 from tspmz.errors import TspmzError
 
@@ -30,6 +31,7 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         command: the command.
         arguments: instead of the process's own.
     """
+    keep_freed_memory()
     try:
         code = command.main(args=arguments, standalone_mode=False) or 0
     except click.ClickException as error:
