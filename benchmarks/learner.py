@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -19,8 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import recorder_cost
 from benchmarks.groups import random_group
 from benchmarks.live_run import LiveRun
+from benchmarks.peers.client import Peer
 from benchmarks.results import Cell, Figure, Result, Table, this_machine
 from benchmarks.timing import Timing, here, interleaved, one_core, ratio, times_faster
+from tspmz.allocation import keep_freed_memory
 from tspmz.channels import open_channels, window_per_actor
 from tspmz.config_files import load_config
 from tspmz.network.build import build_network, num_weights
@@ -93,10 +96,16 @@ class Turns:
 
 def measure(short: bool) -> Result:
     """Measure turns, steps and products; then whole runs."""
+    keep_freed_memory()  # as the learner does
     rows: list[list[Cell]] = []
     figures: list[Figure] = []
     for cities in _CITIES[:1] if short else _CITIES:
-        with tempfile.TemporaryDirectory(prefix="tspmz-learner-") as folder, one_core():
+        with (
+            tempfile.TemporaryDirectory(prefix="tspmz-learner-") as folder,
+            one_core(),
+            Peer("system_malloc", Path(sys.executable), {"GLIBC_TUNABLES": ""}) as default,
+        ):
+            default.ask("setup", cities=cities)
             turns = Turns(cities, Path(folder))
             flops, pairs = turns.products()
 
@@ -105,13 +114,16 @@ def measure(short: bool) -> Result:
                     torch.matmul(left, right)
 
             calls = {"turn": turns.turn, "step": turns.step, "products": multiply}
-            spent = interleaved({name: here(call) for name, call in calls.items()}, seconds=0.5, short=short)
+            candidates = {name: here(call) for name, call in calls.items()} | {"default": default.timed("step")}
+            spent = interleaved(candidates, seconds=0.5, short=short)
         rates = [1 / spent[name].median for name in ("turn", "step")]
         rows.append(
             [cities, *rates, flops / 1e9, *[flops / 1e9 / spent[name].median for name in ("step", "products")]]
         )
         share = times_faster(spent["turn"], spent["step"])
         figures.append(Figure(f"turns of the learner per step in memory, {cities} cities", *share, at_least=_LIMIT))
+        faster = times_faster(spent["step"], spent["default"])
+        figures.append(Figure(f"steps in memory, of those that give freed memory back, {cities} cities", *faster))
         share = times_faster(spent["step"], spent["products"])
         figures.append(Figure(f"FLOP/s of a step, of its matrix products alone, {cities} cities", *share))
     columns = ("cities", "turns/s", "steps in memory/s", "GFLOP a step", "GFLOP/s", "GFLOP/s of the products alone")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,8 @@ class Peer:
 
     Args:
         name: module of the worker, `benchmarks/peers/NAME.py`.
+        python: that runs it; None = that of the peers' environment.
+        variables: of its environment, beside ours.
 
     Attributes:
         name: as given.
@@ -38,16 +41,16 @@ class Peer:
         PeerMissing: not installed.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, python: Path | None = None, variables: Mapping[str, str] | None = None) -> None:
         self.name = name
-        python = environment() / "bin" / "python"
+        python = python or environment() / "bin" / "python"
         if not python.exists():
             raise PeerMissing(f"{name}: not installed ({INSTALL})")
         threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
         surroundings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self._process = subprocess.Popen(
-            [str(python), "-m", f"benchmarks.peers.{name}"], cwd=ROOT, env=surroundings | threads, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [str(python), "-m", f"benchmarks.peers.{name}"], cwd=ROOT, text=True,
+            env=surroundings | threads | dict(variables or {}), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         try:
             self.version = str(self._answer()["version"])

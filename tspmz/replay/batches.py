@@ -126,7 +126,15 @@ def _teach(  # type: ignore[no-untyped-def]
 @kernel
 def _copy(stored, start, stride, out):  # type: ignore[no-untyped-def]
     """Copy rows to `out` `[R, K]` from `stored`, where they are `stride` apart from `start` on."""
-    for r in range(out.shape[0]):
-        row, target = stored[start + r * stride : start + r * stride + out.shape[1]], out[r]
-        for k in range(out.shape[1]):
-            target[k] = row[k]
+    rows, columns = out.shape
+    if stride == columns:  # no gaps: as one row
+        _copy_row(stored[start : start + rows * columns], out.reshape(rows * columns))
+    else:
+        for r in range(rows):
+            _copy_row(stored[start + r * stride : start + r * stride + columns], out[r])
+
+
+@kernel
+def _copy_row(row, target):  # type: ignore[no-untyped-def]
+    for k in range(target.shape[0]):
+        target[k] = row[k]
