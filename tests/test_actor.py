@@ -33,6 +33,18 @@ def test_groups_go_into_the_shard_with_their_version_and_are_counted(tmp_path: P
     assert np.array_equal(np.sort(group.tours, axis=1), np.tile(np.arange(5), (4, 1)))
 
 
+def test_games_without_search_are_played_and_learned_from(tmp_path: Path) -> None:
+    run = TinyRun(tmp_path, search__num_simulations=0)
+    row = run.channels.stats.row("actor", 0)
+    assert (row.get("groups_played"), row.get("simulations"), row.get("root_depth_sum")) == (4, 0, 0)
+    group = run.channels.ring.read(3, 3)
+    assert group is not None
+    assert np.array_equal(np.sort(group.tours, axis=1), np.tile(np.arange(5), (4, 1)))
+    assert np.isfinite(group.root_values).all()
+    run.loop.train_once()
+    assert run.loop.learner.train_steps == 1
+
+
 def test_only_newer_weights_are_pulled(tmp_path: Path) -> None:
     run = TinyRun(tmp_path)
     pulls = run.channels.stats.row("actor", 0).get("weights_pulls")

@@ -95,6 +95,11 @@ def test_all_problems_are_named_at_once() -> None:
             "replay.reanalyze_fraction: is work of a process",
         ),
         ({"replay.policy_target": "gumbel", "search.algorithm": "puct"}, "replay.policy_target = gumbel"),
+        ({"search.num_simulations": 0, "search.algorithm": "puct"}, "search.num_simulations = 0: needs"),
+        (
+            {"search.num_simulations": 0, "replay.policy_target": "gumbel"},
+            "search.num_simulations = 0: replay.policy_target = gumbel learns what a search finds",
+        ),
         (
             {"replay.policy_target": "visit_counts", "search.num_simulations": 70_000},
             "search.num_simulations = 70000: must be at most 65535",

@@ -11,7 +11,7 @@ import torch
 from model_helpers import KINDS
 from process_helpers import TinyRun, tiny_config
 
-from tspmz.agent import load_agent, search_factory
+from tspmz.agent import load_agent, search_factory, untrained_agent
 from tspmz.checkpoint import load_checkpoint, save_checkpoint
 from tspmz.decode import Decoding, decode
 from tspmz.errors import RunError, UsageError
@@ -257,6 +257,14 @@ def test_search_factory_takes_the_settings_of_the_run() -> None:
     assert (search.num_simulations, search.batch_size, search.num_actions) == (3, 4, 7)
     uniform = Decoding("search", dynamics="true", prior="uniform")
     assert search_factory(config, uniform)(4, 7).num_simulations == 9
+
+
+def test_agent_that_was_trained_without_search_searches_when_it_is_asked_to() -> None:
+    agent = untrained_agent()._replace(config=tiny_config(search__num_simulations=0))
+    searched = Decoding("search")
+    assert agent.simulations(searched) == search_factory(agent.config, searched)(4, 7).num_simulations == 8
+    assert agent.simulations(Decoding("search", 3)) == 3
+    assert agent.simulations(Decoding("greedy")) == 0
 
 
 def test_true_rules_are_never_worse_than_the_tours_played(run_dir: Path) -> None:

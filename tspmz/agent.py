@@ -13,7 +13,7 @@ from tspmz.network.build import Network, build_network
 from tspmz.planning import UNGUIDED
 from tspmz.pretrained import DEFAULT, model_path
 from tspmz.search import BatchedSearch
-from tspmz.settings import network_settings, search_settings
+from tspmz.settings import network_settings, planning_settings
 from tspmz.trained import load_weights, read_agent_state
 from tspmz.training import learner_device
 from tspmz.types import Float32
@@ -57,7 +57,9 @@ class Agent(NamedTuple):
 
     def simulations(self, decoding: Decoding) -> int:
         """Simulations per move that a decoding runs: 0 without a search."""
-        return (decoding.simulations or self.config.search.num_simulations) if decoding.decode == "search" else 0
+        if decoding.decode != "search":
+            return 0
+        return int(decoding.simulations or planning_settings(self.config)["num_simulations"])
 
     def backup(self, decoding: Decoding) -> str | None:
         """Back-up of the search that a decoding runs; None without a search."""
@@ -138,7 +140,7 @@ def untrained_agent() -> Agent:
 
 def search_factory(config: Config, decoding: Decoding) -> SearchFactory:
     """Searches with the settings of a run, changed as far as a decoding asks for it."""
-    settings = search_settings(config)
+    settings = planning_settings(config)
     if decoding.prior == "uniform":
         settings |= UNGUIDED
     if decoding.simulations is not None:

@@ -25,7 +25,7 @@ from tspmz.process import enter_child
 from tspmz.rng import generator_for
 from tspmz.rundir import BEST_MODEL, CHECKPOINTS, TENSORBOARD
 from tspmz.search import BatchedSearch
-from tspmz.settings import network_settings, search_settings
+from tspmz.settings import network_settings, planning_settings, search_settings
 from tspmz.stats import StatsRow
 from tspmz.tensorboard import EventWriter
 from tspmz.tsp import generators, reference
@@ -149,6 +149,7 @@ class Evaluator:
         self._network = build_network(0, **network_settings(config)).eval()
         self._flat = np.empty(num_weights(self._network), np.float32)
         self._make_search: SearchFactory = partial(BatchedSearch, **search_settings(config))
+        self._make_planner: SearchFactory = partial(BatchedSearch, **planning_settings(config))
         self._returns = {"edge_reward": config.problem.edge_reward, "discount": config.search.discount}
         self._undrawn: Evaluation | None = None
         self._version = -1
@@ -304,7 +305,7 @@ class Evaluator:
         held_out = self._held_out
         with self._row.timed("picture_seconds"):
             write_pictures(
-                self._events, result.train_steps, self._network, self._make_search,
+                self._events, result.train_steps, self._network, self._make_planner,
                 held_out.coordinates, result.greedy, held_out.tours, held_out.lengths, self._pictures,
                 **self._returns,
             )  # fmt: skip

@@ -34,7 +34,7 @@ def write_pictures(
         events: where they go.
         step: train steps of the weights.
         network: in evaluation mode, on the CPU.
-        make_search: the run's search.
+        make_search: the search that is drawn.
         coordinates: `[I, N, 2]` float32, the held-out instances.
         greedy: the policy's tours.
         reference_tours: `[I, N]`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tspmz.config import Config
+from tspmz.config import Config, SearchConfig
 
 
 def network_settings(config: Config) -> dict[str, Any]:
@@ -35,8 +35,17 @@ def group_settings(config: Config, actor: int) -> dict[str, Any]:
 
 
 def search_settings(config: Config) -> dict[str, Any]:
-    """Arguments of `search.BatchedSearch`."""
+    """Arguments of `search.BatchedSearch`, as in self-play."""
     return dataclasses.asdict(config.search)
+
+
+def planning_settings(config: Config) -> dict[str, Any]:
+    """Arguments of `search.BatchedSearch` where somebody asks for a search.
+
+    Where self-play has none, it has as many simulations as there are by default.
+    """
+    settings = search_settings(config)
+    return settings | {"num_simulations": settings["num_simulations"] or SearchConfig().num_simulations}
 
 
 def learner_settings(config: Config) -> dict[str, Any]:

@@ -276,10 +276,35 @@ def test_results_are_copies() -> None:
         np.testing.assert_array_equal(array, expected)
 
 
+def test_without_simulations_the_moves_are_those_of_the_policy_and_its_noise() -> None:
+    fake = PathModel([hash_model(b, 6) for b in range(64)], np.random.default_rng(1).random((64, 6)) < 0.7)
+    fake.legal[:, 0] = True
+    root = fake.root()
+
+    def asked(*_: Any) -> RecurrentOutput:
+        raise AssertionError("nothing is searched")
+
+    search = BatchedSearch(64, 6, num_simulations=0)
+    found = search.run(root, asked, np.random.default_rng(7))
+    one = BatchedSearch(64, 6, num_simulations=1).run(root, fake.recurrent, np.random.default_rng(7))
+    np.testing.assert_array_equal(found.actions, one.visit_counts.argmax(axis=1))
+    np.testing.assert_array_equal(found.visit_counts, 0)
+    np.testing.assert_array_equal(found.root_values, root.values)
+    np.testing.assert_array_equal(found.depths, 0)
+    weights = np.where(root.legal_actions, np.exp(root.policy_logits.astype(np.float64)), 0)
+    np.testing.assert_allclose(found.action_weights, weights / weights.sum(axis=1, keepdims=True), atol=1e-5)
+    greedy = search.run(root, asked, np.random.default_rng(7), noise=False)
+    np.testing.assert_array_equal(
+        greedy.actions, np.where(root.legal_actions, root.policy_logits, -np.inf).argmax(axis=1)
+    )
+    assert len(search.grown_tree(3)) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_simulations": 0}, "num_simulations = 0"),
+        ({"num_simulations": -1}, "num_simulations = -1: must be at least 0"),
+        ({"num_simulations": 0, "algorithm": "puct"}, "num_simulations = 0: must be at least 1"),
         ({"batch_size": 0}, "batch_size = 0"),
         ({"algorithm": "alphabeta"}, "must be gumbel or puct"),
         ({"q_normalization": "none"}, "must be tree or siblings"),

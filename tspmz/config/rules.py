@@ -128,6 +128,13 @@ def _replay_rules(config: Config) -> list[str]:
             f"search.num_simulations = {config.search.num_simulations}: must be at most {_MAX_STORED_VISITS} with "
             f"replay.policy_target = visit_counts, which are stored in 16 bits"
         )
+    if config.search.num_simulations == 0 and config.search.algorithm == "puct":
+        problems.append("search.num_simulations = 0: needs search.algorithm = gumbel, whose noise draws the moves")
+    if config.search.num_simulations == 0 and config.replay.policy_target != "advantage":
+        problems.append(
+            f"search.num_simulations = 0: replay.policy_target = {config.replay.policy_target} learns what a search "
+            f"finds; set it to advantage, or search"
+        )
     if config.replay.policy_target == "gumbel" and config.search.algorithm != "gumbel":
         problems.append("replay.policy_target = gumbel: needs search.algorithm = gumbel")
     if config.replay.max_samples_per_insert < config.replay.samples_per_insert:

@@ -12,7 +12,9 @@ class SearchConfig:
     """The tree search."""
 
     algorithm: str = setting("gumbel", "search algorithm", choices=("gumbel", "puct"))
-    num_simulations: int = setting(8, "simulations per move", low=1, high=100_000)
+    num_simulations: int = setting(
+        8, "simulations per move; 0 = none: moves of self-play are drawn from the policy", low=0, high=100_000
+    )
     max_considered_actions: int = setting(
         4, "root actions that sequential halving starts from", low=1, high=1000, source="Gumbel MuZero, section 2"
     )

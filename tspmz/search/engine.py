@@ -29,7 +29,8 @@ class BatchedSearch:
         batch_size: B, > 0.
         num_actions: N, > 0.
         algorithm: "gumbel" (Gumbel MuZero, Danihelka et al. 2022) or "puct" (MuZero, Schrittwieser et al. 2020).
-        num_simulations: S, > 0.
+        num_simulations: S, >= 0; 0 searches nothing (Gumbel): the action is drawn from the policy, by its logits and
+            their noise, and no visits are counted.
         max_considered_actions: root actions that sequential halving starts from, > 0 (Gumbel).
         mask_interior: an action is illegal below itself, at every node; a node without legal actions is terminal and
             worth 0. Otherwise only the root is masked.
@@ -79,8 +80,9 @@ class BatchedSearch:
             "max_considered_actions": max_considered_actions,
         }
         for name, count in counts.items():
-            if count < 1:
-                raise ValueError(f"{name} = {count}: must be at least 1")
+            least = 0 if name == "num_simulations" and algorithm == "gumbel" else 1
+            if count < least:
+                raise ValueError(f"{name} = {count}: must be at least {least}")
         if algorithm not in ("gumbel", "puct"):
             raise ValueError(f"algorithm = {algorithm!r}: must be gumbel or puct")
         if q_normalization not in ("tree", "siblings"):
@@ -249,13 +251,16 @@ class BatchedSearch:
         else:
             uniforms = _checked("uniforms", uniforms, np.float64, (self.batch_size,))
             simulate.finish_puct(visit_counts, float(temperature), uniforms, action_weights, actions)
+        depths = np.zeros(self.batch_size, np.float32)
+        if self.num_simulations:  # a leaf is selected even where no simulation follows
+            depths = tree.searches["depth_sum"].astype(np.float32) / np.float32(self.num_simulations)
         return SearchResult(
             actions=actions,
             action_weights=action_weights,
             visit_counts=visit_counts,
             root_values=tree.nodes["value"][:, ROOT].copy(),
             qvalues=qvalues,
-            depths=tree.searches["depth_sum"].astype(np.float32) / np.float32(self.num_simulations),
+            depths=depths,
         )
 
 

@@ -33,7 +33,7 @@ class Settings(NamedTuple):
     """Attributes not explained here are those of `BatchedSearch`.
 
     Attributes:
-        considered_visits: `[max_considered_actions + 1, S]` int32, see `halving`.
+        considered_visits: `[max_considered_actions + 1, max(S, 1)]` int32, see `halving`.
         exploration: `[S + 2]` float32, factor of `prior / (1 + child visits)` by the node's visits (PUCT).
     """
 
@@ -118,6 +118,7 @@ def make_settings(
     backup: str,
 ) -> Settings:
     """Settings for the kernels; arguments as in `BatchedSearch`."""
+    selections = max(num_simulations, 1)  # a first leaf is selected even where no simulation follows
     return Settings(
         gumbel=algorithm == "gumbel",
         mask_interior=bool(mask_interior),
@@ -128,6 +129,6 @@ def make_settings(
         tree_range=q_normalization == "tree",
         max_backup=backup == "max",
         dirichlet_fraction=np.float32(dirichlet_fraction),
-        considered_visits=considered_visits_table(min(max_considered_actions, num_actions), num_simulations),
+        considered_visits=considered_visits_table(min(max_considered_actions, num_actions), selections),
         exploration=exploration_table(num_simulations, pb_c_init, pb_c_base),
     )

@@ -299,7 +299,9 @@ def finish_gumbel(
         most = 0
         for a in range(visit_counts.shape[1]):
             most = max(most, visit_counts[b, a])
-        actions[b] = tree.nodes[b, select_gumbel_root(tree, settings, b, most)].action
+        child = select_gumbel_root(tree, settings, b, most)
+        # without simulations there is no child
+        actions[b] = tree.nodes[b, ROOT].best_open if child == UNVISITED else tree.nodes[b, child].action
         completed, scale, offset = completed_qvalues(tree, settings, b, ROOT)
         largest = np.float32(-np.inf)
         for a in range(visit_counts.shape[1]):
