@@ -17,12 +17,12 @@ def distances_of(points: torch.Tensor) -> torch.Tensor:
 
 def test_features_of_three_cities_on_a_line_are_those_by_hand() -> None:
     # at 0, 1 and 3: city 1 is the nearest of both others, city 0 the nearest of city 1
-    features = pair_features(torch.tensor([[[0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [3.0, 2.0, 0.0]]]))[0]
+    features = pair_features(torch.tensor([[[0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [3.0, 2.0, 0.0]]]))[:, 0]
     from_2_to_0 = [3 * math.sqrt(3), math.log(3), math.log(3), math.log(1 + 3 / 2), math.log(1 + 3 / 1)]
     from_0_to_1 = [math.sqrt(3), math.log(2), math.log(2), math.log(2), math.log(2)]
     from_2_to_1 = [2 * math.sqrt(3), math.log(2), math.log(3), math.log(2), math.log(1 + 2 / 1)]
     for (i, j), expected in {(2, 0): from_2_to_0, (0, 1): from_0_to_1, (2, 1): from_2_to_1}.items():
-        assert features[i, j].tolist() == pytest.approx(expected, rel=1e-6)
+        assert features[:, i, j].tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_features_are_finite_where_cities_coincide() -> None:

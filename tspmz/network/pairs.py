@@ -33,15 +33,19 @@ class PairScores(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, distances: Tensor) -> Tensor:
-        """`[M, X, N, N]` from the distances `[M, N, N]`: `[m, x, i, j]` of going from i to j."""
-        features = pair_features(distances)
-        curved = self.out(F.relu(self.hidden(features - 2.0)))
-        return (curved + _SLOPE_SCALE * self.slopes * distances.unsqueeze(-1)).permute(0, 3, 1, 2)
+        """`[X, M, N, N]` from the distances `[M, N, N]`: `[x, m, i, j]` of going from i to j.
+
+        The pairs stand in the last axes throughout, so that each use finds its scores in one piece.
+        """
+        features = pair_features(distances).flatten(1) - 2.0
+        hidden = F.relu(torch.addmm(self.hidden.bias.unsqueeze(-1), self.hidden.weight, features))
+        curved = torch.mm(self.out.weight, hidden).view(-1, *distances.shape)
+        return torch.addcmul(curved, _SLOPE_SCALE * self.slopes.view(-1, 1, 1, 1), distances)
 
 
 @torch.no_grad()
 def pair_features(distances: Tensor) -> Tensor:
-    """`[M, N, N, 5]`: of i and j, without gradient.
+    """`[5, M, N, N]`: of i and j, without gradient.
 
     The distance times sqrt(N); log(1 + rank) of j among the neighbors of i, itself having rank 0, and of i among those
     of j; log(1 + distance / distance of the nearest neighbor), that of i and that of j.
@@ -52,5 +56,4 @@ def pair_features(distances: Tensor) -> Tensor:
     itself = torch.eye(n, dtype=torch.bool, device=distances.device)
     nearest = distances.masked_fill(itself, math.inf).amin(dim=-1, keepdim=True).clamp(min=1e-3)
     share = (distances / nearest).log1p()
-    back = (distances / nearest.transpose(1, 2)).log1p()
-    return torch.stack((distances * math.sqrt(n), rank, rank.transpose(1, 2), share, back), dim=-1)
+    return torch.stack((distances * math.sqrt(n), rank, rank.transpose(1, 2), share, share.transpose(1, 2)))

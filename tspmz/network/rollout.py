@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import torch
@@ -88,12 +87,11 @@ class AttentionRollout:
 
     def __init__(self, network: AttentionNetwork, coordinates: Tensor, starts: Tensor) -> None:
         m, n, _ = coordinates.shape
-        dim = network.embedding_dim
         context = network.encode(coordinates)
         self._network = network
         self._shape = (m, starts.shape[1], n)
         self._keys, self._values = context.glimpse_keys, context.glimpse_values
-        self._fold_pointer(context.pointer_keys / math.sqrt(dim))
+        self._fold_pointer(context.pointer_keys)
         self._leans, self._edge_scores = context.leans, context.edge_scores
         as_first, self._as_current, as_unvisited = context.state_inputs.chunk(3, dim=-1)
         share = as_unvisited / n
