@@ -64,11 +64,11 @@ def test_numbers_that_are_not_finite_are_refused(text: str) -> None:
 
 
 def test_all_problems_are_named_at_once() -> None:
-    values = {"problem.num_cities": 2, "search.num_simulations": 0, "search.algorithm": "dfs"}
+    values = {"problem.num_cities": 2, "search.num_simulations": -1, "search.algorithm": "dfs"}
     assert problems_of(config_files.build_config, values) == [
         "problem.num_cities = 2: must be at least 3",
         "search.algorithm = 'dfs': must be one of gumbel, puct",
-        "search.num_simulations = 0: must be at least 1",
+        "search.num_simulations = -1: must be at least 0",
     ]
 
 
@@ -199,7 +199,7 @@ def test_config_survives_json(tmp_path: Path) -> None:
         ('{"config": 3}', "not a tspmz run"),
         ('{"config": {"search": 3}}', "settings stand in sections"),
         ('{"config": {"search": {"num_simulations": "8"}}}', "must be of type int, not str"),
-        ('{"config": {"search": {"num_simulations": 0}}}', "must be at least 1"),
+        ('{"config": {"search": {"num_simulations": -1}}}', "must be at least 0"),
         ('{"config": {"serch": {"num_simulations": 1}}}', "unknown setting"),
     ],
 )

@@ -44,7 +44,7 @@ def test_all_problems_are_raised_at_once(tmp_path: Path) -> None:
     missing = tmp_path / "none.toml"
     with pytest.raises(ConfigError) as caught:
         options.given_values(
-            [missing], ["x", "search.depth=3", "search.num_simulations=0"], {"cities": "ten", "device": "tpu"}
+            [missing], ["x", "search.depth=3", "search.num_simulations=-1"], {"cities": "ten", "device": "tpu"}
         )
     missing_line, cities, no_value, unknown, *ranges = caught.value.problems
     assert missing_line.startswith(f"{missing}: cannot be read")
@@ -52,7 +52,7 @@ def test_all_problems_are_raised_at_once(tmp_path: Path) -> None:
     assert no_value == "--set x: must read key=value"
     assert unknown.startswith("--set search.depth=3: search.depth: unknown setting")
     assert ranges == [
-        "search.num_simulations = 0: must be at least 1",
+        "search.num_simulations = -1: must be at least 0",
         "learner.device = 'tpu': must be one of auto, cpu, cuda",
     ]
 

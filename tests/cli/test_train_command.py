@@ -75,7 +75,7 @@ def test_settings_reach_the_runner(runner: FakeRunner) -> None:
     assert (run_dir, resume) == (Path("runs/30-1"), False)
 
 
-@pytest.mark.parametrize(("cities", "simulations"), [(20, 8), (34, 8), (35, 1), (50, 1), (1000, 1)])
+@pytest.mark.parametrize(("cities", "simulations"), [(20, 8), (34, 8), (35, 0), (50, 0), (1000, 0)])
 def test_preset_follows_the_number_of_cities(cities: int, simulations: int, runner: FakeRunner) -> None:
     assert code_of("--cities", str(cities)) == 0
     assert runner.calls[-1][0].search.num_simulations == simulations
