@@ -31,6 +31,9 @@ def main(names: tuple[str, ...], short: bool, path: Path | None, markdown: bool)
 
     from benchmarks import rendering, results
     from benchmarks.questions import QUESTIONS, measure
+    from tspmz.allocation import keep_freed_memory
+
+    keep_freed_memory()  # as the processes of a run do
 
     unknown = [name for name in names if name not in QUESTIONS]
     if unknown:

@@ -25,8 +25,8 @@ from benchmarks.trainings import Training, opened, results_option, spread
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
-    "target: visit counts": {"replay.policy_target": "visit_counts"},
-    "target: Gumbel's improved policy": {"replay.policy_target": "gumbel"},
+    "target: visit counts": {"replay.policy_target": "visit_counts", "search.num_simulations": 8},
+    "target: Gumbel's improved policy": {"replay.policy_target": "gumbel", "search.num_simulations": 8},
     "target: best of the group": {"replay.advantage_baseline": 0.0, "replay.advantage_temperature": 0.001},
     "target: better ones only": {"replay.advantage_baseline": 0.0},
     "target: all of the baseline": {"replay.advantage_baseline": 1.0},
@@ -35,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "encoder normalized by city": {"network.encoder_norm": "layer"},
     "group of 8": {"selfplay.group_size": 8},
     "group of 4": {"selfplay.group_size": 4},
+    "no search": {"search.num_simulations": 0},
     "1 simulation": {"search.num_simulations": 1},
     "4 simulations": {"search.num_simulations": 4},
     "16 simulations": {"search.num_simulations": 16},

@@ -23,7 +23,6 @@ from benchmarks.live_run import LiveRun
 from benchmarks.peers.client import Peer
 from benchmarks.results import Cell, Figure, Result, Table, this_machine
 from benchmarks.timing import Timing, here, interleaved, one_core, ratio, times_faster
-from tspmz.allocation import keep_freed_memory
 from tspmz.channels import open_channels, window_per_actor
 from tspmz.config_files import load_config
 from tspmz.network.build import build_network, num_weights
@@ -96,14 +95,13 @@ class Turns:
 
 def measure(short: bool) -> Result:
     """Measure turns, steps and products; then whole runs."""
-    keep_freed_memory()  # as the learner does
     rows: list[list[Cell]] = []
     figures: list[Figure] = []
     for cities in _CITIES[:1] if short else _CITIES:
         with (
             tempfile.TemporaryDirectory(prefix="tspmz-learner-") as folder,
             one_core(),
-            Peer("system_malloc", Path(sys.executable), {"GLIBC_TUNABLES": ""}) as default,
+            Peer("system_malloc", Path(sys.executable)) as default,
         ):
             default.ask("setup", cities=cities)
             turns = Turns(cities, Path(folder))

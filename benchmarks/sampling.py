@@ -10,7 +10,6 @@ from benchmarks.groups import random_group
 from benchmarks.peers.client import Peers
 from benchmarks.results import NOT_INSTALLED, Cell, Figure, Result, Table, this_machine
 from benchmarks.timing import Timed, Timing, here, interleaved, one_core, times_faster
-from tspmz.allocation import keep_freed_memory
 from tspmz.config_files import load_config
 from tspmz.replay.buffer import ReplayBuffer
 from tspmz.replay.fields import fields_for
@@ -168,7 +167,6 @@ def _microseconds(timing: Timing | None, missing: Cell) -> Cell:
 def _of_batches(short: bool) -> tuple[Table, list[Figure]]:
     rows: list[list[Cell]] = []
     figures = []
-    keep_freed_memory()  # as the learner does
     for groups, cities in itertools.product(_GROUPS, _CITIES[:1] if short else _CITIES):
         window = Window(cities, groups, 2**20 if short else _WINDOW_BYTES)
         spent = interleaved({"batch": here(window.batch), "gather": here(window.gather)}, seconds=0.2, short=short)

@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.results import Cell, Figure, Result, Table, this_machine
 from benchmarks.selfplay import Player
 from benchmarks.timing import here, interleaved, one_core
+from tspmz.allocation import keep_freed_memory
 from tspmz.replay.fields import fields_for
 from tspmz.replay.ring import Ring
 from tspmz.search import BatchedSearch
@@ -156,6 +157,7 @@ def _actor(number: int, ring: Ring, values: dict[str, Any], pipe: Connection) ->
     import torch
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     player = Player(values, ring.writer(number))
     player.play()  # fills the allocators
     pipe.send("ready")

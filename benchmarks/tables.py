@@ -57,10 +57,11 @@ class Row(NamedTuple):
         )  # fmt: skip
 
 
-def decodings(num_cities: int, simulations: int) -> Iterator[tuple[str, Decoding]]:
+def decodings(num_cities: int, agent: Agent) -> Iterator[tuple[str, Decoding]]:
     """What tspmz is measured with: the policy alone, more looks at it, and search."""
     from tspmz.decode import Decoding
 
+    simulations = agent.simulations(Decoding("search"))
     yield "tspmz, greedy, one start", Decoding()
     yield f"tspmz, greedy, {num_cities} starts", Decoding(starts=None)
     yield f"tspmz, greedy, {num_cities} starts, 8 symmetries", Decoding(starts=None, augment=8)
@@ -92,7 +93,7 @@ def methods(
     ):
         yield name, solve, solve, every
     if agent is not None:
-        for name, how in decodings(coordinates.shape[1], agent.config.search.num_simulations):
+        for name, how in decodings(coordinates.shape[1], agent):
             few = how._replace(starts=1, augment=1, samples=1, simulations=how.simulations and 2)
             yield name, _decoder(agent, how), _decoder(agent, few), every
 

@@ -258,6 +258,7 @@ def test_memory_of_what_is_made_at_a_time_is_bounded(cities: int, simulations: i
         ({"starts": 7}, "starts = 7: must be 1 to 6"),
         ({"augment": 2}, "augment = 2: must be 1 or 8"),
         ({"samples": 0}, "samples = 0: must be at least 1"),
+        ({"decode": "search", "simulations": 0}, "simulations = 0: must be at least 1"),
         ({"decode": "beam"}, "must be greedy, sample or search"),
         ({"decode": "search"}, "needs make_search"),
         ({"dynamics": "false"}, "must be learned or true"),

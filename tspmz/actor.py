@@ -83,7 +83,8 @@ class Actor:
         if key not in self._players:
             search = BatchedSearch(count * self._source.group_size, num_cities, **self._search_settings)
             nodes = search.num_simulations + 1
-            model = SearchModel(self._network, nodes, self._device, compiled=self._compile)
+            compiled = self._compile and search.num_simulations > 0
+            model = SearchModel(self._network, nodes, self._device, compiled=compiled)
             self._players[key] = _Player(count, model, search)
         return self._players[key]
 

@@ -6,7 +6,8 @@ import ctypes
 import os
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_NEVER = 2**31 - 1
+_NEVER = -1
+_VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_")
 _LARGEST_MMAP_THRESHOLD = 2**25  # glibc refuses more
 
 
@@ -17,13 +18,14 @@ def keep_freed_memory() -> bool:
     at its first touch: thousands of page faults in every train step. The process holds on to its peak instead, which
     it would soon take again. Blocks of 32 MiB and more still come and go.
 
-    Where the user has set glibc's own variables (`MALLOC_...`, `GLIBC_TUNABLES`), these hold. Other allocators have no
-    such knobs, or are not asked.
+    Where the user has set glibc's own variables for this (`MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES=glibc.malloc...`
+    and so on), these hold. Other allocators have no such knobs, or take no notice of them; and what threads other than
+    the main one free, glibc still gives back in part.
 
     Returns:
-        Whether it took effect.
+        Whether glibc was told so.
     """
-    if any(name.startswith("MALLOC_") for name in os.environ) or "GLIBC_TUNABLES" in os.environ:
+    if any(name in os.environ for name in _VARIABLES) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", ""):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -36,7 +36,7 @@ class Decoding(NamedTuple):
 
     Attributes:
         decode: `greedy` (the policy's most likely city), `sample` (drawn from the policy) or `search`.
-        simulations: per move, for `search`; None = as trained.
+        simulations: per move, for `search`; None = as in self-play, or 8 where that has none.
         starts: tours per instance and symmetry, from `first_start` on; None = from every city from there on.
         augment: 1, or 8 for all symmetries of the square.
         samples: tours per start, for `sample`.
@@ -296,6 +296,8 @@ class _Draws:
 def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: SearchFactory | None) -> None:
     if decoding.decode not in ("greedy", "sample", "search"):
         raise ValueError(f"decode = {decoding.decode!r}: must be greedy, sample or search")
+    if decoding.simulations is not None and decoding.simulations < 1:
+        raise ValueError(f"simulations = {decoding.simulations}: must be at least 1")
     if decoding.decode == "search" and make_search is None:
         raise ValueError("decode = 'search' needs make_search")
     if not 1 <= num_starts <= num_cities:

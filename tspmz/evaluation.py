@@ -205,7 +205,7 @@ def evaluate(
             `pretrained.DEFAULT`, or no network where none is asked (`prior="uniform"`).
         instances: texts as for `tsp.instances.load_instance_sets`, what it returned, or coordinates `[I, N, 2]`.
         decode: `greedy`, `sample` or `search`.
-        simulations: per move, for `search`; None = as trained.
+        simulations: per move, for `search`; None = as in self-play, or 8 where that has none.
         starts: tours per instance and symmetry, each from another city; None = from every city. The best counts.
             Instances of a set of several sizes that have fewer cities are started from all of them.
         augment: 1 or 8 symmetries; the best counts.

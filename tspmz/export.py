@@ -28,7 +28,6 @@ _WAYS = (
     ("greedy, one start", Decoding()),
     ("greedy, all starts", Decoding(starts=None)),
     ("greedy, all starts, 8 symmetries", Decoding(starts=None, augment=8)),
-    ("search as in training, one start", Decoding("search")),
 )
 _MEASURED = (
     "instances", "tour_length_mean", "reference_length_mean", "gap_mean", "gap_interval", "solved_share", "seconds",
@@ -111,7 +110,7 @@ def _write(
         "measured_on": machine(),
         "measured_with": versions(),
         "reference": "lkh",
-        "results": _measured(agent, f"uniform:{num_cities}:{count}:{_SEED}", _WAYS),
+        "results": _measured(agent, f"uniform:{num_cities}:{count}:{_SEED}", (*_WAYS, _searched(agent))),
         "small_results": _measured(agent, f"uniform:{num_cities}:{SMALL_COUNT}:{_SEED}", _WAYS[:2]),
         "command": command,
     }
@@ -119,6 +118,14 @@ def _write(
     for path, text in zip(_cards(target), (json.dumps(card, indent=1) + "\n", card_text(card)), strict=True):
         atomic_write(files, path, text.encode())
     return card
+
+
+def _searched(agent: Agent) -> tuple[str, Decoding]:
+    """A search from one start, and its name."""
+    search = Decoding("search")
+    if agent.config.search.num_simulations:
+        return "search as in training, one start", search
+    return f"search, {agent.simulations(search)} simulations, one start", search
 
 
 def _cards(target: Path) -> tuple[Path, Path]:

@@ -96,7 +96,7 @@ def solve(
             `pretrained.DEFAULT`.
         seconds: limit; None = none.
         decode: `greedy`, `sample` or `search`: what follows the greedy tours.
-        simulations: per move of the first searches; None = as trained.
+        simulations: per move of the first searches; None = as in self-play, or 8 where that has none.
         dynamics: what `search` plans with: `learned`, or `true`: the rules of tours in the plane, where every tour
             that a search comes across counts.
         leaf_values: what a new node is worth there, as for `evaluate`.

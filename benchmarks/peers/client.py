@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +30,6 @@ class Peer:
     Args:
         name: module of the worker, `benchmarks/peers/NAME.py`.
         python: that runs it; None = that of the peers' environment.
-        variables: of its environment, beside ours.
 
     Attributes:
         name: as given.
@@ -41,7 +39,7 @@ class Peer:
         PeerMissing: not installed.
     """
 
-    def __init__(self, name: str, python: Path | None = None, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str, python: Path | None = None) -> None:
         self.name = name
         python = python or environment() / "bin" / "python"
         if not python.exists():
@@ -50,7 +48,7 @@ class Peer:
         surroundings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self._process = subprocess.Popen(
             [str(python), "-m", f"benchmarks.peers.{name}"], cwd=ROOT, text=True,
-            env=surroundings | threads | dict(variables or {}), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=surroundings | threads, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         try:
             self.version = str(self._answer()["version"])

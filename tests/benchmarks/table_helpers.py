@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.testing import CliRunner, Result
 from process_helpers import TinyRun
 
 
-def untrained_run(folder: Path) -> Path:
-    """A run directory of an untrained agent."""
-    TinyRun(folder, played=0).loop.save()
+def untrained_run(folder: Path, **values: Any) -> Path:
+    """A run directory of an untrained agent; settings as for `tiny_config`."""
+    TinyRun(folder, played=0, **values).loop.save()
     return folder
 
 

@@ -22,7 +22,7 @@ def test_tables_of_several_sizes_are_stored_apart_and_shown_together(
 ) -> None:
     monkeypatch.setattr(tables, "COUNTS", {6: 8, 7: 4})
     with_agent, without = tmp_path / "six.json", tmp_path / "seven.json"
-    agent = f"6={untrained_run(tmp_path / 'run')}"
+    agent = f"6={untrained_run(tmp_path / 'run', search__num_simulations=0)}"  # it searches all the same
     called(tables.main, agent, "--limited", "0", "--instances", "5", "--store", str(with_agent))
     called(tables.main, "7=none", "--limited", "0", "--store", str(without))
     shown = called(tables.main, "--stored", str(with_agent), "--stored", str(without), "--markdown").stdout

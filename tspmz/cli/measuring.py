@@ -56,7 +56,7 @@ _OPTIONS = (
     ),
     click.option(
         "--simulations", type=click.IntRange(1, MOST_SIMULATIONS), metavar="S",
-        help="Simulations per move [default: those of the run].",
+        help="Simulations per move [default: those of self-play, or 8 where that has none].",
     ),
     click.option(
         "--dynamics", type=click.Choice(["learned", "true"]), default="learned", show_default=True,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--simulations", type=click.IntRange(1, MOST_SIMULATIONS), metavar="S",
-    help="Simulations per move of the first searches [default: those of the run].",
+    help="Simulations per move of the first searches [default: those of self-play, or 8 where that has none].",
 )  # fmt: skip
 @click.option(
     "--dynamics", type=click.Choice(["learned", "true"]), default="learned", show_default=True,

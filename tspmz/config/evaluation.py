@@ -17,8 +17,8 @@ class EvaluationConfig:
         4321, "seed of the held-out instances (never drawn in self-play)", low=0, high=2**32 - 1
     )
     test_games: int = setting(
-        8, "games played at each evaluation with the search of self-play, without noise; their total reward and length "
-        "are reported; 0 = none", low=0, high=10_000,
+        8, "games played at each evaluation with the search of self-play (or the policy alone, where there is none), "
+        "without noise; their total reward and length are reported; 0 = none", low=0, high=10_000,
     )  # fmt: skip
     num_pictures: int = setting(4, "tours in the picture of tours; 0 = no pictures at all", low=0, high=64)
     picture_seconds: float = setting(

@@ -129,11 +129,14 @@ def _replay_rules(config: Config) -> list[str]:
             f"replay.policy_target = visit_counts, which are stored in 16 bits"
         )
     if config.search.num_simulations == 0 and config.search.algorithm == "puct":
-        problems.append("search.num_simulations = 0: needs search.algorithm = gumbel, whose noise draws the moves")
+        problems.append(
+            "search.num_simulations = 0: needs search.algorithm = gumbel, whose noise draws the moves; choose that, or "
+            "at least 1 simulation"
+        )
     if config.search.num_simulations == 0 and config.replay.policy_target != "advantage":
         problems.append(
             f"search.num_simulations = 0: replay.policy_target = {config.replay.policy_target} learns what a search "
-            f"finds; set it to advantage, or search"
+            f"finds; choose at least 1 simulation, or advantage"
         )
     if config.replay.policy_target == "gumbel" and config.search.algorithm != "gumbel":
         problems.append("replay.policy_target = gumbel: needs search.algorithm = gumbel")

@@ -48,5 +48,5 @@ class SelfPlayConfig:
     )  # fmt: skip
     compile: bool = setting(
         False, "what a simulation asks of the network is compiled by torch.compile, on a GPU with CUDA graphs; where "
-        "that fails it runs as it is",
+        "that fails, or nothing is searched, it runs as it is",
     )  # fmt: skip

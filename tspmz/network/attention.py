@@ -230,7 +230,7 @@ class AttentionNetwork(nn.Module):
         glimpse = self._glimpse(context, states, current, legal_bias)
         features = torch.cat((states, glimpse), dim=-1)
         scores = torch.baddbmm(gather(context.edge_scores, current), self.pointer_query(features), context.pointer_keys)
-        policy_logits = torch.add(legal_bias, torch.tanh(scores), alpha=self.tanh_clipping)
+        policy_logits = torch.add(legal_bias, torch.tanh(scores.float()), alpha=self.tanh_clipping)
         features = rows_of(features, value_rows)
         return policy_logits, self.value_out(F.relu(self.value_in(features)))
 
@@ -240,7 +240,9 @@ class AttentionNetwork(nn.Module):
         heads = self.num_heads
         queries = self.glimpse_query(states).view(m, e, heads, -1).transpose(1, 2).reshape(m * heads, e, -1)
         leans = gather(context.leans, current.repeat_interleave(heads, dim=0)).view(m, heads, e, -1)
-        leans.add_(legal_bias.unsqueeze(1))  # in place, as nothing else is as large
+        # in place as nothing else is as large; but the gradient of that would take several passes
+        bias = legal_bias.unsqueeze(1)
+        leans = leans + bias if torch.is_grad_enabled() else leans.add_(bias)
         weights = torch.baddbmm(leans.flatten(0, 1), queries, context.glimpse_keys).softmax(dim=-1)
         glimpse = torch.bmm(weights, context.glimpse_values)
         return self.glimpse_out(glimpse.view(m, heads, e, -1).transpose(1, 2).reshape(m, e, dim))
