@@ -119,7 +119,8 @@ def draw(trainings: Sequence[Training], folder: Path) -> None:
                 minutes = [point.minutes for point in one.points]
                 gaps = [100.0 * point.gaps[instances][way] for point in one.points]
                 label = None if one.name in labelled else one.name
-                panel.plot(minutes, gaps, color=SERIES[one.name == POMO], label=label, linewidth=1.4, alpha=0.8)
+                color = SERIES[one.name == POMO]
+                panel.plot(minutes, gaps, color=color, label=label, linewidth=1.4, alpha=0.8, marker="o", markersize=3)
                 labelled.add(one.name)
             legend(panel)
         figure.savefig(folder / f"beside-pomo-{cities}.png")
