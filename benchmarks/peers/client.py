@@ -47,8 +47,8 @@ class Peer:
         threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
         surroundings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self._process = subprocess.Popen(
-            [str(python), "-m", f"benchmarks.peers.{name}"], cwd=ROOT, text=True,
-            env=surroundings | threads, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [str(python), "-m", f"benchmarks.peers.{name}"], cwd=ROOT, env=surroundings | threads, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         try:
             self.version = str(self._answer()["version"])

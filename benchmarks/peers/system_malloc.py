@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,13 +18,12 @@ def load() -> tuple[str, Mapping[str, Callable[..., Any]]]:
     from tspmz import __version__
 
     torch.set_num_threads(1)
-    folders = contextlib.ExitStack()
-    state: dict[str, Turns] = {}
+    state: dict[str, Any] = {}
 
     def setup(cities: int) -> None:
         """Make a learner with a full window."""
-        folder = folders.enter_context(tempfile.TemporaryDirectory(prefix="tspmz-malloc-"))
-        state["turns"] = Turns(cities, Path(folder))
+        folder = tempfile.TemporaryDirectory(prefix="tspmz-malloc-")
+        state.update(folder=folder, turns=Turns(cities, Path(folder.name)))
 
     def step(calls: int) -> float:
         """Make so many steps on one batch."""
