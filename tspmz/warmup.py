@@ -56,7 +56,8 @@ def _replay(rng: np.random.Generator) -> None:
         records.dtype, by_advantage=True, temperature=1.0, cap=1.0, baseline=0.0, rerooted_episodes=1, td_steps=0,
         discount=1.0, edge_reward=0.0,
     )  # fmt: skip
-    teacher.lessons(records, _CITIES, rng)
+    lessons, one = teacher.blank(1, _CITIES), np.zeros(1, np.int64)
+    teacher.load_and_teach(ring, one, one, one, records, teacher.coins(1, rng), lessons)
 
 
 def _no_model(parents: Int64, actions: Int64, node: int, legal_actions: Bool) -> RecurrentOutput:

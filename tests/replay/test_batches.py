@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replay_helpers import make_group
 
-from tspmz.replay.batches import Teacher
+from tspmz.replay.batches import Lessons, Teacher
 from tspmz.replay.fields import empty_records, fields_for
 from tspmz.replay.packing import GroupPacker
+from tspmz.replay.ring import Ring
+from tspmz.replay.slots import BEGIN, ReadStatus
 from tspmz.tsp.tours import tour_lengths
 from tspmz.types import Group
 
@@ -33,6 +35,12 @@ def teacher(records: np.ndarray, **settings: object) -> Teacher:
         "td_steps": 0, "discount": 1.0, "edge_reward": 0.0,
     }  # fmt: skip
     return Teacher(records.dtype, **{**plain, **settings})  # type: ignore[arg-type]
+
+
+def taught(teacher: Teacher, records: np.ndarray, num_cities: int) -> Lessons:
+    lessons = teacher.blank(len(records), num_cities)
+    teacher.teach(records, teacher.coins(len(records), np.random.default_rng(0)), lessons)
+    return lessons
 
 
 def plain_targets(rewards: np.ndarray, values: np.ndarray, td_steps: int, discount: float) -> np.ndarray:
@@ -58,7 +66,7 @@ def test_lessons_are_those_of_each_group_by_itself(
     groups = [make_group(0, seed + i, num_cities=num_cities, group_size=EPISODES) for i in range(3)]
     records = records_of(groups)
     how = {"td_steps": td_steps, "discount": discount, "edge_reward": edge_reward, "baseline": baseline, "cap": cap}
-    found = teacher(records, **how).lessons(records, num_cities, np.random.default_rng(0))
+    found = taught(teacher(records, **how), records, num_cities)
     for i, group in enumerate(groups):
         np.testing.assert_array_equal(found.coordinates[i], group.coordinates)
         np.testing.assert_array_equal(found.tours[i], group.tours)
@@ -79,8 +87,8 @@ def test_lessons_are_those_of_each_group_by_itself(
 def test_walks_have_the_best_length_and_a_weight_of_1(num_cities: int) -> None:
     groups = [make_group(0, number, num_cities=num_cities, group_size=EPISODES) for number in range(5)]
     records = records_of(groups)
-    plain = teacher(records).lessons(records, num_cities, np.random.default_rng(0))
-    found = teacher(records, rerooted_episodes=2).lessons(records, num_cities, np.random.default_rng(0))
+    plain = taught(teacher(records), records, num_cities)
+    found = taught(teacher(records, rerooted_episodes=2), records, num_cities)
     np.testing.assert_array_equal(found.lengths, plain.lengths)
     new = tour_lengths(found.coordinates, found.tours)
     np.testing.assert_allclose(-found.rewards.sum(axis=-1), new, rtol=1e-5)
@@ -103,5 +111,40 @@ def test_some_episodes_stay_as_they_were_played(count: int) -> None:
 
 def test_weights_are_1_where_the_search_is_learned_from() -> None:
     records = records_of([make_group(0, 0, num_cities=ROOM, group_size=EPISODES)], "gumbel")
-    found = teacher(records, by_advantage=False).lessons(records, ROOM, np.random.default_rng(0))
+    found = taught(teacher(records, by_advantage=False), records, ROOM)
     assert (found.policy_weights == 1.0).all()
+
+
+@pytest.mark.parametrize("room", [1, 2, 4])
+@pytest.mark.parametrize("num_cities", [5, ROOM])
+def test_groups_out_of_the_ring_teach_what_their_records_do(room: int, num_cities: int) -> None:
+    groups = [make_group(0, number, num_cities=num_cities, group_size=EPISODES) for number in range(5)]
+    stored = records_of(groups)
+    ring = Ring(1, 8, fields_for(ROOM, EPISODES, "advantage"))
+    ring.writer(0).write_stored(stored)
+    ring._heads[BEGIN, 3] += 1  # half-written
+    teaches = teacher(stored, rerooted_episodes=2, baseline=0.5)
+    expected = taught(teaches, stored, num_cities)
+
+    lessons = teaches.blank(4, num_cities)
+    for array in lessons:
+        array[...] = -7
+    kept = ring.empty_records(room)
+    drawn, rows = np.array([4, 3, 0]), np.array([1, 2, 3])
+    coins = np.zeros((4, 2))
+    coins[rows] = teaches.coins(5, np.random.default_rng(0))[drawn]
+    status = teaches.load_and_teach(ring, drawn, drawn, rows, kept, coins, lessons)
+
+    assert status.tolist() == [ReadStatus.OK, ReadStatus.TORN, ReadStatus.OK]
+    assert ring.rejected[ReadStatus.TORN] == ring.rejected.sum() == 1
+    for name, array in lessons._asdict().items():
+        by_row = array.T if name == "identities" else array
+        wanted = getattr(expected, name)
+        wanted = wanted.T if name == "identities" else wanted
+        np.testing.assert_array_equal(by_row[1], wanted[4])
+        np.testing.assert_array_equal(by_row[3], wanted[0])
+        assert (by_row[[0, 2]] == -7).all(), name
+    assert lessons.identities[:, 1].tolist() == [0, 4, groups[4].weights_version]
+    if room == 4:
+        for name in stored.dtype.names or ():
+            np.testing.assert_array_equal(kept[name][[1, 3]], stored[name][[4, 0]])

@@ -104,8 +104,10 @@ def test_batch_is_what_a_ring_of_that_size_alone_gives(target: str) -> None:
             ring.writer(0).write(make_group(0, number, num_cities=num_cities))
         alone = ReplayBuffer(ring, batch_groups=4, policy_target=target)
         ids = batch.group_ids
-        assert (ring.read_many(ids, ids, alone._records) == 0).all()
-        expected = alone._batch(batch.slots, batch.probabilities, 12, num_cities, np.random.default_rng(0))
+        alone._group_ids[ids] = ids
+        rng, lessons = np.random.default_rng(0), alone._teacher.blank(4, num_cities)
+        assert (alone._learn_from(ids, np.arange(4), alone._teacher.coins(4, rng), lessons) == 0).all()
+        expected = alone._batch(lessons, batch.slots, batch.probabilities, 12, num_cities, rng)
         for name, one, other in zip(batch._fields, batch, expected, strict=True):
             if one is None or other is None:
                 assert one is other, name

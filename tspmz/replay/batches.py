@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tspmz.checksum import LANES
 from tspmz.replay.compiled import kernel
 from tspmz.replay.fields import Records, words_of
 from tspmz.replay.rerooting import walk_best
+from tspmz.replay.ring import Ring
+from tspmz.replay.slots import ReadStatus, load_row
 from tspmz.replay.targets import fill_advantages, fill_lengths, fill_policy_weights, fill_value_targets, shape_rewards
-from tspmz.types import Float32, Int64
+from tspmz.types import Float32, Float64, Int64
 
 _TEACHING = np.dtype(
     [
@@ -20,11 +23,17 @@ _TEACHING = np.dtype(
     ]
 )  # fmt: skip
 _FIELDS = ("coordinates", "tours", "rewards", "root_values", "prior_log_probs")
-_COORDINATES, _TOURS, _REWARDS, _ROOT_VALUES, _PRIOR_LOG_PROBS = range(len(_FIELDS))
+_IDENTITY = ("actor", "group_id", "weights_version")
+_COORDINATES, _TOURS, _REWARDS, _ROOT_VALUES, _PRIOR_LOG_PROBS, _ACTOR = range(len(_FIELDS) + 1)
+_IDENTITIES, _OK = len(_IDENTITY), int(ReadStatus.OK)
+_NO_HEADS, _NO_WORDS, _NO_SLOTS = np.empty((3, 0), np.int64), np.empty((0, 0), np.uint64), np.empty(0, np.int64)
 
 
 class Lessons(NamedTuple):
-    """What is learned from M groups, arrays as in `types.Batch`."""
+    """What is learned from M groups, arrays as in `types.Batch`.
+
+    The rows of `identities [3, M]` are actors, group ids and weights versions.
+    """
 
     coordinates: Float32
     tours: Int64
@@ -33,6 +42,7 @@ class Lessons(NamedTuple):
     value_targets: Float32
     policy_weights: Float32
     lengths: Float32
+    identities: Int64
 
 
 class Teacher:
@@ -58,16 +68,20 @@ class Teacher:
         self._group_size, self._most_cities = fields["tours"][0].shape
         if not 0 <= rerooted_episodes < self._group_size:
             raise ValueError(f"rerooted_episodes = {rerooted_episodes}: must be 0 to {self._group_size - 1}")
-        self._offsets = np.array([fields[name][1] for name in _FIELDS])
+        self._offsets = np.array([fields[name][1] for name in (*_FIELDS, *_IDENTITY)])
         self._rerooted_episodes = rerooted_episodes
         self._teaching = np.array(
             [(by_advantage, temperature, cap, baseline, td_steps, discount, edge_reward)], _TEACHING
         )
 
-    def lessons(self, records: Records, num_cities: int, rng: np.random.Generator) -> Lessons:
-        """What contiguous `records [M]` of groups on `num_cities` cities teach; `rng` says which way walks go."""
-        count, group_size, moves = len(records), self._group_size, num_cities - 1
-        found = Lessons(
+    def coins(self, count: int, rng: np.random.Generator) -> Float64:
+        """`[count, rerooted_episodes]` in [0, 1): which way the walks of `count` groups go."""
+        return rng.random((count, self._rerooted_episodes))
+
+    def blank(self, count: int, num_cities: int) -> Lessons:
+        """Room for what `count` groups on `num_cities` cities teach."""
+        group_size, moves = self._group_size, num_cities - 1
+        return Lessons(
             coordinates=np.empty((count, num_cities, 2), np.float32),
             tours=np.empty((count, group_size, num_cities), np.int64),
             rewards=np.empty((count, group_size, moves), np.float32),
@@ -75,32 +89,82 @@ class Teacher:
             value_targets=np.empty((count, group_size, num_cities), np.float32),
             policy_weights=np.empty((count, group_size), np.float32),
             lengths=np.empty((count, group_size), np.float32),
+            identities=np.empty((len(_IDENTITY), count), np.int64),
         )
-        coins = rng.random((count, self._rerooted_episodes))
-        _teach(words_of(records), self._offsets, self._most_cities, coins, self._teaching, *found)
-        return found
+
+    def teach(self, records: Records, coins: Float64, lessons: Lessons) -> None:
+        """Fill `lessons` with what contiguous `records [M]` teach."""
+        _teach(
+            _NO_HEADS, _NO_WORDS, _NO_SLOTS, _NO_SLOTS, np.arange(len(records)), words_of(records), self._offsets,
+            self._most_cities, coins, self._teaching, _NO_SLOTS, *lessons,
+        )  # fmt: skip
+
+    def load_and_teach(
+        self, ring: Ring, slots: Int64, group_ids: Int64, rows: Int64, records: Records, coins: Float64,
+        lessons: Lessons,
+    ) -> Int64:  # fmt: skip
+        """Read groups from the ring, as `Ring.read_many` does, and fill rows of `lessons` while each is in the cache.
+
+        Args:
+            ring: of groups with this teacher's fields.
+            slots: `[K]` int64.
+            group_ids: `[K]` int64, what the slots must hold.
+            rows: `[K]` int64, of `lessons`, that they fill.
+            records: `[C]` private ones; row i is copied to `records[i % C]`, so they hold all where there is room.
+            coins: as from `coins`, for all rows of `lessons`.
+            lessons: rows of refused groups are not filled.
+
+        Returns:
+            `[K]` int64 of `ReadStatus`.
+        """
+        status = np.empty(len(slots), np.int64)
+        heads, words = ring.heads_and_words
+        refused = _teach(
+            heads, words, slots, group_ids, rows, words_of(records), self._offsets, self._most_cities, coins,
+            self._teaching, status, *lessons,
+        )  # fmt: skip
+        if refused:
+            ring.count_refused(status)
+        return status
 
 
 @kernel
 def _teach(  # type: ignore[no-untyped-def]
-    words, offsets, most_cities, coins, teaching,
-    coordinates, tours, rewards, prior_log_probs, value_targets, policy_weights, lengths,
+    heads, words, slots, numbers, rows, records, offsets, most_cities, coins, teaching, status,
+    coordinates, tours, rewards, prior_log_probs, value_targets, policy_weights, lengths, identities,
 ):  # fmt: skip
-    """Fill the arrays of `Lessons`.
+    """Fill rows of the arrays of `Lessons`.
 
     Args:
-        words: `[M, W]` uint64, the records.
-        offsets: of `_FIELDS`, in bytes.
+        heads, words: as for `slots.load_row`.
+        slots, numbers: `[K]` int64, as for `slots.load_rows`; or `[0]`: nothing is loaded, and all are in `records`.
+        rows: `[K]` int64, to fill.
+        records: `[C, W]` uint64; row i has `records[i % C]`.
+        offsets: of `_FIELDS` and `_IDENTITY`, in bytes.
         most_cities: cities that a record has room for.
         coins: `[M, R]` in [0, 1), as for `walk_best`; R = 0 for no walks.
         teaching: `[1]` of `_TEACHING`.
+        status: as for `slots.load_rows`.
+
+    Returns:
+        How many are refused.
     """
     how = teaching[0]
     group_size, num_cities = tours.shape[1], tours.shape[2]
     measured, advantages, walks = np.empty(group_size), np.empty(group_size, np.float32), np.empty(group_size, np.bool_)
     root_values = np.zeros((group_size, num_cities - 1 if how.td_steps > 0 else 0), np.float32)
-    for i in range(words.shape[0]):
-        singles, shorts = words[i].view(np.float32), words[i].view(np.int16)
+    lanes, refused = np.empty(LANES, np.uint64), 0
+    for k in range(rows.shape[0]):
+        i = rows[k]
+        record = records[i % records.shape[0]]
+        if slots.shape[0] > 0:
+            status[k] = load_row(heads, words, slots[k], numbers[k], record, lanes)
+            if status[k] != _OK:
+                refused += 1
+                continue
+        singles, shorts, longs = record.view(np.float32), record.view(np.int16), record.view(np.int64)
+        for field in range(_IDENTITIES):
+            identities[field, i] = longs[offsets[_ACTOR + field] // 8]
         _copy(singles, offsets[_COORDINATES] // 4, 2, coordinates[i])
         _copy(shorts, offsets[_TOURS] // 2, most_cities, tours[i])
         _copy(singles, offsets[_REWARDS] // 4, most_cities - 1, rewards[i])
@@ -121,6 +185,7 @@ def _teach(  # type: ignore[no-untyped-def]
         if how.edge_reward != 0.0:
             shape_rewards(rewards[i], how.edge_reward)
         fill_value_targets(rewards[i], root_values, how.td_steps, how.discount, value_targets[i])
+    return refused
 
 
 @kernel

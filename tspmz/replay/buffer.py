@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tspmz.replay.batches import Teacher
+from tspmz.replay.batches import Lessons, Teacher
 from tspmz.replay.checks import valid_groups
 from tspmz.replay.fields import Records, by_size, part
 from tspmz.replay.positions import PositionPriorities
@@ -138,7 +138,10 @@ class ReplayBuffer:
             self._position_priorities = PositionPriorities(ring.num_slots, most_moves, positions, *exponents)
         self._max_priority = 1.0
         self._seen = np.zeros(ring.num_actors, np.int64)
-        self._records = ring.empty_records(batch_groups)
+        # what a batch keeps of its records is needed only where more than its lessons comes of them
+        keeps_records = self._stored_target is not None or self._newer is not None
+        self._records = ring.empty_records(batch_groups if keeps_records else 1)
+        self._all_rows = np.arange(batch_groups)
         self._teacher = Teacher(
             self._records.dtype, by_advantage=self._stored_target is None, temperature=advantage_temperature,
             cap=advantage_weight_cap, baseline=advantage_baseline, rerooted_episodes=rerooted_episodes,
@@ -245,52 +248,64 @@ class ReplayBuffer:
         """
         num_cities = self._trees.draw_size(rng)
         slots, probabilities = self._trees.sample(rng, num_cities, self._batch_groups)
-        size = self.size
-        status = self._ring.read_many(slots, self._group_ids[slots], self._records)
-        bad = np.flatnonzero(status != ReadStatus.OK)
+        lessons = self._teacher.blank(self._batch_groups, num_cities)
+        coins = self._teacher.coins(self._batch_groups, rng)
+        size = self._size
+        status = self._learn_from(slots, self._all_rows, coins, lessons)
+        bad = np.flatnonzero(status)
         while len(bad):
             self._counts["redrawn"] += len(bad)
             self._counts["rejected_checksum"] += int(np.count_nonzero(status == ReadStatus.CHECKSUM))
             self._forget(np.unique(slots[bad]))
-            size = self.size
+            size = self._size
             if size and not self._trees.holds(num_cities):
                 return self.sample(rng)  # with another number of cities: there is no such group any more
             slots[bad], probabilities[bad] = self._trees.sample(rng, num_cities, len(bad), stratified=False)
-            replacements = self._ring.empty_records(len(bad))
-            status = self._ring.read_many(slots[bad], self._group_ids[slots[bad]], replacements)
-            self._records[bad] = replacements
+            status = self._learn_from(slots[bad], bad, coins, lessons)
             bad = bad[status != ReadStatus.OK]
         self._counts["sampled"] += self._batch_groups
         if self._newer is not None:
             self._newer.ingest()
             self.reanalyzed_share = self._newer.substitute(self._records, slots, rng) / self._batch_groups
-        return self._batch(slots, probabilities, size, num_cities, rng)
+            self._teacher.teach(self._records, coins, lessons)
+        return self._batch(lessons, slots, probabilities, size, num_cities, rng)
+
+    def _learn_from(self, slots: Int64, rows: Int64, coins: Float64, lessons: Lessons) -> Int64:
+        return self._teacher.load_and_teach(
+            self._ring, slots, self._group_ids[slots], rows, self._records, coins, lessons
+        )
 
     def _batch(
-        self, slots: Int64, probabilities: Float64, size: int, num_cities: int, rng: np.random.Generator
-    ) -> Batch:
-        records = self._records
-        lessons = self._teacher.lessons(records, num_cities, rng)
+        self, lessons: Lessons, slots: Int64, probabilities: Float64, size: int, num_cities: int,
+        rng: np.random.Generator,
+    ) -> Batch:  # fmt: skip
         targets: Float32 | None = None
         if self._stored_target:
-            targets = policy_targets(part(records, self._stored_target, num_cities), lessons.tours)
+            targets = policy_targets(part(self._records, self._stored_target, num_cities), lessons.tours)
         of_groups = importance_weights(probabilities, size, self._importance_exponent)
         positions: Int64 | None = None
         position_weights: Float32 | None = None
         if self._position_priorities is not None:
             positions, weights = self._position_priorities.sample(rng, slots)
             position_weights = (weights / (of_groups[:, None] * weights).max()).astype(np.float32)
+        actors, group_ids, weights_versions = lessons.identities
         return Batch(
-            **lessons._asdict(),
+            coordinates=lessons.coordinates,
+            tours=lessons.tours,
+            rewards=lessons.rewards,
+            prior_log_probs=lessons.prior_log_probs,
+            value_targets=lessons.value_targets,
+            policy_weights=lessons.policy_weights,
+            lengths=lessons.lengths,
             policy_targets=targets,
             importance_weights=of_groups,
             positions=positions,
             position_weights=position_weights,
             probabilities=probabilities,
             slots=slots,
-            actors=np.array(records["actor"]),
-            group_ids=np.array(records["group_id"]),
-            weights_versions=np.array(records["weights_version"]),
+            actors=actors,
+            group_ids=group_ids,
+            weights_versions=weights_versions,
         )
 
     def update_priorities(

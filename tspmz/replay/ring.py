@@ -94,6 +94,11 @@ class Ring:
         self.__dict__.update(state)
         self._attach()
 
+    @property
+    def heads_and_words(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """`[3, >= P]` heads and `[P, W]` payloads of the slots, for compiled code that keeps to the protocol."""
+        return self._heads, self._words
+
     def slot_of(self, actor: int, group_id: int) -> int:
         """Slot that group `group_id` of `actor` is written to."""
         return actor * self.slots_per_actor + group_id % self.slots_per_actor
@@ -171,10 +176,16 @@ class Ring:
         if refused < 0:
             raise ValueError(f"slots must be 0 to {self.num_slots - 1}, not {where}")
         if refused:
+            self.count_refused(status)
             for index in np.flatnonzero(status):
                 poison(out[index : index + 1], self.field_specs)
-                self.rejected[status[index]] += 1
         return status
+
+    def count_refused(self, status: NDArray[np.int64]) -> None:
+        """Add the refusals among `status [M]` to `rejected`."""
+        counts = np.bincount(status, minlength=len(self.rejected))
+        counts[ReadStatus.OK] = 0
+        self.rejected += counts
 
     def peek(self, name: str, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """One whole-number field of some slots as it is at the moment, not validated: a hint, to be read properly."""

@@ -104,41 +104,55 @@ def store_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
+def load_row(heads, words, slot, number, out, lanes):  # type: ignore[no-untyped-def]
+    """Copy a slot and say whether the copy is the whole payload of the group that is wanted.
+
+    Args:
+        heads, words: as for `store_rows`.
+        slot: one that is there.
+        number: the group that it must hold.
+        out: `[W]` uint64, filled, also with what is refused.
+        lanes: `[LANES]` uint64, overwritten.
+
+    Returns:
+        One of `ReadStatus`.
+    """
+    wanted = number + 1
+    _fence()  # what told the caller of this group was loaded before
+    begin, end, checksum = heads[BEGIN, slot], heads[END, slot], heads[CHECKSUM, slot]
+    _fence()
+    total = np.int64(copy_row(words[slot], out, _seed(slot, wanted), lanes, False))
+    _fence()
+    begin_after, end_after = heads[BEGIN, slot], heads[END, slot]
+    if begin_after != end_after or begin != begin_after or end != end_after:
+        return _TORN
+    if end > wanted:
+        return _OVERWRITTEN
+    if end < wanted:
+        return _MISSING
+    return _OK if total == checksum else _DAMAGED
+
+
+@kernel
 def load_rows(heads, words, slots, numbers, out, status):  # type: ignore[no-untyped-def]
-    """Copy slots and say of each copy whether it is the whole payload of the group that is wanted.
+    """`load_row` of several.
 
     Args:
         heads, words: as for `store_rows`.
         slots: `[M]` int64.
         numbers: `[M]` int64, the groups that the slots must hold.
-        out: at least `[M, W]` uint64, filled, also with what is refused.
+        out: at least `[M, W]` uint64, filled.
         status: `[M]` int64 of `ReadStatus`, filled.
 
     Returns:
         How many are refused; -1 where one of `slots` is not there, and then nothing is copied.
     """
-    for i in range(slots.shape[0]):
-        if not 0 <= slots[i] < words.shape[0]:
+    for slot in slots:
+        if not 0 <= slot < words.shape[0]:
             return -1
     lanes = np.empty(LANES, np.uint64)
     refused = 0
-    _fence()  # what told the caller of these groups was loaded before
     for i in range(slots.shape[0]):
-        slot, wanted = slots[i], numbers[i] + 1
-        begin, end, checksum = heads[BEGIN, slot], heads[END, slot], heads[CHECKSUM, slot]
-        _fence()
-        total = np.int64(copy_row(words[slot], out[i], _seed(slot, wanted), lanes, False))
-        _fence()
-        begin_after, end_after = heads[BEGIN, slot], heads[END, slot]
-        if begin_after != end_after or begin != begin_after or end != end_after:
-            status[i] = _TORN
-        elif end > wanted:
-            status[i] = _OVERWRITTEN
-        elif end < wanted:
-            status[i] = _MISSING
-        elif total != checksum:
-            status[i] = _DAMAGED
-        else:
-            status[i] = _OK
+        status[i] = load_row(heads, words, slots[i], numbers[i], out[i], lanes)
         refused += status[i] != _OK
     return refused
