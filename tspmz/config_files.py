@@ -15,7 +15,7 @@ from tspmz.config import Config, ConfigError, parse_sizes, section_types, settin
 PRESETS = Path(__file__).parent / "presets"
 """Settings files that come with the package."""
 
-_LARGEST_OF_PRESET = {"tsp20": 34, "tsp50": 1000}
+_LARGEST_OF_PRESET = {"tsp20": 34, "tsp50": 74, "tsp100": 1000}
 """Preset for the number of cities -> the most cities it is used for by itself; in ascending order."""
 
 _BEFORE = {"problem.mixed_sizes": "", "network.encoder_norm": "layer"}
