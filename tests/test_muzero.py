@@ -104,10 +104,13 @@ def test_import_is_light() -> None:
 
 
 def test_settings_are_those_of_the_command_for_as_many_cities() -> None:
-    large, small = tspmz.MuZero({"problem.num_cities": 50}).config, tspmz.MuZero().config
-    assert large == load_config([Path("presets/tsp50.toml")], values={"problem.num_cities": 50})
-    assert small == load_config([Path("presets/tsp20.toml")])
-    assert large.search.num_simulations != small.search.num_simulations
+    assert tspmz.MuZero().config == load_config([Path("presets/tsp20.toml")])
+    for cities, preset in ((20, "tsp20"), (50, "tsp50"), (70, "tsp50"), (100, "tsp100"), (200, "tsp100")):
+        values = {"problem.num_cities": cities}
+        assert tspmz.MuZero(values).config == load_config([Path(f"presets/{preset}.toml")], values=values)
+    kinds = {name: load_config([Path(f"presets/{name}.toml")]) for name in ("tsp20", "tsp50", "tsp100")}
+    assert kinds["tsp20"].search.num_simulations != kinds["tsp50"].search.num_simulations
+    assert kinds["tsp50"].learner.warmup_steps != kinds["tsp100"].learner.warmup_steps
 
 
 def test_all_wrong_settings_are_named() -> None:
