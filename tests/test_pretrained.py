@@ -18,8 +18,8 @@ GAP_TOLERANCE = 0.002
 """Other processors round otherwise, which now and then turns a close decision of the policy."""
 
 
-def test_there_is_one_for_the_size_of_the_first_minutes() -> None:
-    assert "tsp20" in NAMES
+def test_those_that_the_docs_name_are_there() -> None:
+    assert {"tsp20", "tsp50"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -317,8 +317,8 @@ def test_learner_compiles_nothing_after_the_warm_up() -> None:
     """Kernels of the replay have one signature, whatever the sizes: the first batch of a run waits for no compiler."""
     compile_kernels()
     kernels = (
-        batches._teach, targets.fill_value_targets, targets.shape_rewards, slots.store_rows, slots.load_rows,
-        sumtree._set, sumtree._find, checksum.copy_rows,
+        batches._teach, targets.fill_value_targets, targets.shape_rewards, slots.store_rows, slots.load_row,
+        slots.load_rows, sumtree._set, sumtree._find, checksum.copy_rows,
     )  # fmt: skip
     before = [len(kernel.signatures) for kernel in kernels]
     ring = Ring(2, 4, fields_for(7, 5, "advantage"))
@@ -328,5 +328,12 @@ def test_learner_compiles_nothing_after_the_warm_up() -> None:
     buffer.ingest()
     batch = buffer.sample(np.random.default_rng(0))
     buffer.update_priorities(batch.slots, batch.actors, batch.group_ids, np.ones(3))
+    ring.writer(0).write(make_group(0, 1, num_cities=7, group_size=5))
+    ring._heads[slots.BEGIN, :] += 1  # half-written, all but what comes now
+    ring._heads[slots.BEGIN, 0] -= 1
+    buffer.sample(np.random.default_rng(0))
+    teacher, records = buffer._teacher, ring.empty_records(2)
+    ring.read_many(np.zeros(2, np.int64), np.zeros(2, np.int64), records)
+    teacher.teach(records, teacher.coins(2, np.random.default_rng(0)), teacher.blank(2, 7))
     SharedWeights(1000).publish(np.zeros(1000, np.float32))
     assert [len(kernel.signatures) for kernel in kernels] == before

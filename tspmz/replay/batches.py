@@ -103,11 +103,14 @@ class Teacher:
         self, ring: Ring, slots: Int64, group_ids: Int64, rows: Int64, records: Records, coins: Float64,
         lessons: Lessons,
     ) -> Int64:  # fmt: skip
-        """Read groups from the ring, as `Ring.read_many` does, and fill rows of `lessons` while each is in the cache.
+        """Read groups from the ring, and fill rows of `lessons` while each is in the cache.
+
+        Copies are validated as by `Ring.read_many`; slots and shapes are not looked at, and what is refused stays in
+        `records` as it was copied.
 
         Args:
             ring: of groups with this teacher's fields.
-            slots: `[K]` int64.
+            slots: `[K]` int64, of those that the ring has.
             group_ids: `[K]` int64, what the slots must hold.
             rows: `[K]` int64, of `lessons`, that they fill.
             records: `[C]` private ones; row i is copied to `records[i % C]`, so they hold all where there is room.

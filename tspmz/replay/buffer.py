@@ -267,7 +267,8 @@ class ReplayBuffer:
         if self._newer is not None:
             self._newer.ingest()
             self.reanalyzed_share = self._newer.substitute(self._records, slots, rng) / self._batch_groups
-            self._teacher.teach(self._records, coins, lessons)
+            if self.reanalyzed_share:
+                self._teacher.teach(self._records, coins, lessons)
         return self._batch(lessons, slots, probabilities, size, num_cities, rng)
 
     def _learn_from(self, slots: Int64, rows: Int64, coins: Float64, lessons: Lessons) -> Int64:
