@@ -99,13 +99,18 @@ def report(trainings: Sequence[Training]) -> Iterator[str]:
 
 
 def draw(trainings: Sequence[Training], folder: Path) -> None:
-    """Gap against minutes, a panel per way of decoding, a line per training; a picture per number of cities."""
+    """Gap against minutes, a panel per way of decoding, a line per training; a picture per number of cities.
+
+    Where all trainings were measured at their ends only, for the same minutes, there is no line to draw.
+    """
     from matplotlib.ticker import LogLocator, NullLocator
 
     from tspmz.plots.style import SERIES, dress, legend, new_figure
 
     for cities in sorted({one.cities for one in trainings}):
         of_size = [one for one in trainings if one.cities == cities]
+        if len({one.minutes for one in of_size}) == 1 and all(len(one.points) == 1 for one in of_size):
+            continue
         instances = next(iter(of_size[0].points[-1].gaps))
         figure = new_figure(11.0, 3.6)
         for panel, way in zip(figure.subplots(1, len(WAYS)), WAYS, strict=True):

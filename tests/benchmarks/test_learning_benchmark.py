@@ -77,10 +77,13 @@ def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_what_is_kept_is_shown_and_drawn(tmp_path: Path) -> None:
     kept = Trainings(tmp_path / "kept.json")
     for one in ALL:
-        kept.get(one.name, 20, 4.0, one.seed, 2, lambda one=one: one.points)  # type: ignore[misc]
+        end = one.points[0]
+        kept.get(one.name, 20, 4.0, one.seed, 2, lambda end=end: [end._replace(minutes=2.0), end])  # type: ignore[misc]
+        kept.get(one.name, 50, 4.0, one.seed, 2, lambda end=end: [end])  # type: ignore[misc]
     shown = CliRunner().invoke(show, [str(tmp_path / "kept.json"), "--plots", str(tmp_path)], catch_exceptions=False)
     assert "| 4 | all starts x 8 |" in shown.output
     assert (tmp_path / "beside-pomo-20.png").stat().st_size > 5000
+    assert not (tmp_path / "beside-pomo-50.png").exists()  # ends alone make no line
 
 
 @pytest.mark.slow
