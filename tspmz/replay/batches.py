@@ -22,18 +22,16 @@ _TEACHING = np.dtype(
         ("discount", "f8"), ("edge_reward", "f8"),
     ]
 )  # fmt: skip
-_FIELDS = ("coordinates", "tours", "rewards", "root_values", "prior_log_probs")
-_IDENTITY = ("actor", "group_id", "weights_version")
-_COORDINATES, _TOURS, _REWARDS, _ROOT_VALUES, _PRIOR_LOG_PROBS, _ACTOR = range(len(_FIELDS) + 1)
-_IDENTITIES, _OK = len(_IDENTITY), int(ReadStatus.OK)
+_FIELDS = (
+    "coordinates", "tours", "rewards", "root_values", "prior_log_probs", "actor", "group_id", "weights_version",
+)  # fmt: skip
+_COORDINATES, _TOURS, _REWARDS, _ROOT_VALUES, _PRIOR_LOG_PROBS, _ACTOR, _GROUP_ID, _VERSION = range(len(_FIELDS))
+_OK = int(ReadStatus.OK)
 _NO_HEADS, _NO_WORDS, _NO_SLOTS = np.empty((3, 0), np.int64), np.empty((0, 0), np.uint64), np.empty(0, np.int64)
 
 
 class Lessons(NamedTuple):
-    """What is learned from M groups, arrays as in `types.Batch`.
-
-    The rows of `identities [3, M]` are actors, group ids and weights versions.
-    """
+    """What is learned from M groups, and which they are; arrays as in `types.Batch`."""
 
     coordinates: Float32
     tours: Int64
@@ -42,7 +40,9 @@ class Lessons(NamedTuple):
     value_targets: Float32
     policy_weights: Float32
     lengths: Float32
-    identities: Int64
+    actors: Int64
+    group_ids: Int64
+    weights_versions: Int64
 
 
 class Teacher:
@@ -68,7 +68,7 @@ class Teacher:
         self._group_size, self._most_cities = fields["tours"][0].shape
         if not 0 <= rerooted_episodes < self._group_size:
             raise ValueError(f"rerooted_episodes = {rerooted_episodes}: must be 0 to {self._group_size - 1}")
-        self._offsets = np.array([fields[name][1] for name in (*_FIELDS, *_IDENTITY)])
+        self._offsets = np.array([fields[name][1] for name in _FIELDS])
         self._rerooted_episodes = rerooted_episodes
         self._teaching = np.array(
             [(by_advantage, temperature, cap, baseline, td_steps, discount, edge_reward)], _TEACHING
@@ -89,7 +89,9 @@ class Teacher:
             value_targets=np.empty((count, group_size, num_cities), np.float32),
             policy_weights=np.empty((count, group_size), np.float32),
             lengths=np.empty((count, group_size), np.float32),
-            identities=np.empty((len(_IDENTITY), count), np.int64),
+            actors=np.empty(count, np.int64),
+            group_ids=np.empty(count, np.int64),
+            weights_versions=np.empty(count, np.int64),
         )
 
     def teach(self, records: Records, coins: Float64, lessons: Lessons) -> None:
@@ -134,7 +136,8 @@ class Teacher:
 @kernel
 def _teach(  # type: ignore[no-untyped-def]
     heads, words, slots, numbers, rows, records, offsets, most_cities, coins, teaching, status,
-    coordinates, tours, rewards, prior_log_probs, value_targets, policy_weights, lengths, identities,
+    coordinates, tours, rewards, prior_log_probs, value_targets, policy_weights, lengths, actors, group_ids,
+    weights_versions,
 ):  # fmt: skip
     """Fill rows of the arrays of `Lessons`.
 
@@ -143,7 +146,7 @@ def _teach(  # type: ignore[no-untyped-def]
         slots, numbers: `[K]` int64, as for `slots.load_rows`; or `[0]`: nothing is loaded, and all are in `records`.
         rows: `[K]` int64, to fill.
         records: `[C, W]` uint64; row i has `records[i % C]`.
-        offsets: of `_FIELDS` and `_IDENTITY`, in bytes.
+        offsets: of `_FIELDS`, in bytes.
         most_cities: cities that a record has room for.
         coins: `[M, R]` in [0, 1), as for `walk_best`; R = 0 for no walks.
         teaching: `[1]` of `_TEACHING`.
@@ -166,8 +169,8 @@ def _teach(  # type: ignore[no-untyped-def]
                 refused += 1
                 continue
         singles, shorts, longs = record.view(np.float32), record.view(np.int16), record.view(np.int64)
-        for field in range(_IDENTITIES):
-            identities[field, i] = longs[offsets[_ACTOR + field] // 8]
+        actors[i], group_ids[i] = longs[offsets[_ACTOR] // 8], longs[offsets[_GROUP_ID] // 8]
+        weights_versions[i] = longs[offsets[_VERSION] // 8]
         _copy(singles, offsets[_COORDINATES] // 4, 2, coordinates[i])
         _copy(shorts, offsets[_TOURS] // 2, most_cities, tours[i])
         _copy(singles, offsets[_REWARDS] // 4, most_cities - 1, rewards[i])

@@ -250,14 +250,14 @@ class ReplayBuffer:
         slots, probabilities = self._trees.sample(rng, num_cities, self._batch_groups)
         lessons = self._teacher.blank(self._batch_groups, num_cities)
         coins = self._teacher.coins(self._batch_groups, rng)
-        size = self._size
+        size = self.size
         status = self._learn_from(slots, self._all_rows, coins, lessons)
         bad = np.flatnonzero(status)
         while len(bad):
             self._counts["redrawn"] += len(bad)
             self._counts["rejected_checksum"] += int(np.count_nonzero(status == ReadStatus.CHECKSUM))
             self._forget(np.unique(slots[bad]))
-            size = self._size
+            size = self.size
             if size and not self._trees.holds(num_cities):
                 return self.sample(rng)  # with another number of cities: there is no such group any more
             slots[bad], probabilities[bad] = self._trees.sample(rng, num_cities, len(bad), stratified=False)
@@ -289,24 +289,14 @@ class ReplayBuffer:
         if self._position_priorities is not None:
             positions, weights = self._position_priorities.sample(rng, slots)
             position_weights = (weights / (of_groups[:, None] * weights).max()).astype(np.float32)
-        actors, group_ids, weights_versions = lessons.identities
         return Batch(
-            coordinates=lessons.coordinates,
-            tours=lessons.tours,
-            rewards=lessons.rewards,
-            prior_log_probs=lessons.prior_log_probs,
-            value_targets=lessons.value_targets,
-            policy_weights=lessons.policy_weights,
-            lengths=lessons.lengths,
+            **lessons._asdict(),
             policy_targets=targets,
             importance_weights=of_groups,
             positions=positions,
             position_weights=position_weights,
             probabilities=probabilities,
             slots=slots,
-            actors=actors,
-            group_ids=group_ids,
-            weights_versions=weights_versions,
         )
 
     def update_priorities(
