@@ -22,6 +22,7 @@ from tspmz.cli.eval import evaluate
 from tspmz.cli.export import export
 from tspmz.cli.menu import menu
 from tspmz.cli.replay import replay
+from tspmz.cli.setting_texts import settings_page
 from tspmz.cli.solve import solve
 from tspmz.cli.train import train
 from tspmz.config import settings
@@ -127,6 +128,10 @@ def _part(value: ast.expr) -> str:
     if isinstance(value, ast.FormattedValue):
         return f"<{ast.unparse(value.value)}>"
     return str(ast.literal_eval(value))
+
+
+def test_page_of_settings_is_what_the_command_prints() -> None:
+    assert text_of("docs/settings.md") == settings_page(), "bin/tspmz-train --list-settings > docs/settings.md"
 
 
 def test_curves_are_those_of_the_metrics_page() -> None:

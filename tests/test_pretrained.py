@@ -10,7 +10,7 @@ import tspmz
 from tspmz.errors import UsageError
 from tspmz.evaluation import evaluate
 from tspmz.export import SMALL_COUNT, card_text
-from tspmz.pretrained import DIRECTORY, find_agent, model_card, model_names, model_path
+from tspmz.pretrained import DIRECTORY, find_agent, model_card, model_for, model_names, model_path
 
 NAMES = model_names()
 MAX_BYTES = 4 * 2**20
@@ -54,6 +54,19 @@ def test_unknown_name_is_refused_with_the_names_that_are_there(tmp_path: Path) -
         tspmz.load_pretrained("tsp7")
     with pytest.raises(UsageError, match=r"nowhere: no such run folder or checkpoint, and no pretrained .*tsp20"):
         find_agent(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("num_cities", "name"), [(3, "tsp20"), (20, "tsp20"), (31, "tsp20"), (32, "tsp50"), (50, "tsp50"), (900, "tsp50")]
+)
+def test_without_a_name_the_size_decides(num_cities: int, name: str) -> None:
+    assert model_for(num_cities) == name  # 31.6 is as many times 20 as 50 is of it
+
+
+def test_of_several_sizes_the_largest_decides() -> None:
+    assert evaluate(None, ["uniform:5:2:1"], reference="none", device="cpu").source == "tsp20"
+    both = evaluate(None, ["uniform:5:2:1", "uniform:33:2:1"], reference="none", device="cpu")
+    assert both.source == "tsp50"
 
 
 def test_what_is_there_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from tspmz.config_files import config_from_dict
 from tspmz.decode import Decoded, Decoding, LengthsOf, SearchFactory, decode
 from tspmz.network.build import Network, build_network
 from tspmz.planning import UNGUIDED
-from tspmz.pretrained import DEFAULT, model_path
+from tspmz.pretrained import model_for, model_path
 from tspmz.search import BatchedSearch
 from tspmz.settings import network_settings, planning_settings
 from tspmz.trained import load_weights, read_agent_state
@@ -96,7 +96,7 @@ def load_agent(source: str | os.PathLike[str], device: str = "auto") -> Agent:
     return Agent(network.to(chosen).eval(), config, train_steps, chosen, str(source))
 
 
-def load_pretrained(name: str = DEFAULT, device: str = "auto") -> Agent:
+def load_pretrained(name: str = "tsp20", device: str = "auto") -> Agent:
     """A model that comes with tspmz; its card is beside it, in `tspmz/pretrained`.
 
     Args:
@@ -116,19 +116,22 @@ def load_pretrained(name: str = DEFAULT, device: str = "auto") -> Agent:
     return load_agent(model_path(name), device)._replace(source=name)
 
 
-def get_agent(source: Agent | str | os.PathLike[str] | None, device: str = "auto", *, network: bool = True) -> Agent:
-    """The agent that is meant: `source` itself, what it names, or where it is None the pretrained `DEFAULT`.
+def get_agent(
+    source: Agent | str | os.PathLike[str] | None, device: str = "auto", *, num_cities: int, network: bool = True
+) -> Agent:
+    """The agent that is meant: `source` itself, what it names, or where it is None the pretrained one for the size.
 
     Args:
         source: an agent, or as for `load_agent`.
         device: `auto`, `cpu` or `cuda`, for a source that is no agent.
+        num_cities: of the largest instance that it is asked about.
         network: is asked for anything; without, None stands for an untrained agent.
 
     Raises:
         CheckpointError, RunError, UsageError: as `load_agent`.
     """
     if source is None:
-        return load_pretrained(device=device) if network else untrained_agent()
+        return load_pretrained(model_for(num_cities), device) if network else untrained_agent()
     return source if isinstance(source, Agent) else load_agent(source, device)
 
 

@@ -202,7 +202,7 @@ def evaluate(
 
     Args:
         source: an agent, or the run directory or checkpoint of one; None = the pretrained model
-            `pretrained.DEFAULT`, or no network where none is asked (`prior="uniform"`).
+            for the largest of the instances, or no network where none is asked (`prior="uniform"`).
         instances: texts as for `tsp.instances.load_instance_sets`, what it returned, or coordinates `[I, N, 2]`.
         decode: `greedy`, `sample` or `search`.
         simulations: per move, for `search`; None = as in self-play, or 8 where that has none.
@@ -233,8 +233,6 @@ def evaluate(
     decoding = Decoding(decode, simulations, starts, augment, samples, seed, dynamics, prior, leaf_values, backup)
     if (starts is not None and starts < 1) or (simulations is not None and simulations < 1):
         raise UsageError("starts and simulations must be at least 1")
-    agent = get_agent(source, device, network=not (decoding.true_rules and prior == "uniform"))
-    decoding = decoding._replace(backup=agent.backup(decoding))
     flat: list[InstanceSet] = []
     if isinstance(instances, np.ndarray):
         instances = [from_array("coordinates", instances)]
@@ -243,6 +241,10 @@ def evaluate(
     if not flat:
         raise UsageError("there are no instances to evaluate on")
     sizes = sorted({one.coordinates.shape[1] for one in flat})
+    agent = get_agent(
+        source, device, num_cities=sizes[-1], network=not (decoding.true_rules and prior == "uniform")
+    )
+    decoding = decoding._replace(backup=agent.backup(decoding))
     if starts is not None and starts > sizes[0] and len(sizes) == 1:
         raise UsageError(f"--starts {starts}: the instances have only {sizes[0]} cities")
     references = find_references(flat, reference)

@@ -218,7 +218,8 @@ def machine() -> str:
         with contextlib.suppress(OSError):
             words = path.read_text(encoding="utf-8", errors="replace").partition("Model:")[2].splitlines()
             gpus.append(words[0].strip() if words else "GPU")
-    return ", ".join([f"{len(os.sched_getaffinity(0))} cores of {processor}", *(gpus or ["no GPU"])])
+    cores = len(os.sched_getaffinity(0))
+    return ", ".join([f"{cores} core{'s' if cores > 1 else ''} of {processor}", *(gpus or ["no GPU"])])
 
 
 def versions() -> dict[str, str]:

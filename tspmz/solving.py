@@ -93,7 +93,7 @@ def solve(
     Args:
         instance: coordinates `[N, 2]`, a `.tsp` or `.npy` file of one instance, or a set of one.
         source: an agent, or the run directory or checkpoint of one; None = the pretrained model
-            `pretrained.DEFAULT`.
+            for its size.
         seconds: limit; None = none.
         decode: `greedy`, `sample` or `search`: what follows the greedy tours.
         simulations: per move of the first searches; None = as in self-play, or 8 where that has none.
@@ -122,7 +122,7 @@ def solve(
     if simulations is not None and simulations < 1:
         raise ValueError(f"simulations = {simulations!r}: must be at least 1")
     one = instance if isinstance(instance, InstanceSet) else _one_instance(instance)
-    agent = get_agent(source, device)
+    agent = get_agent(source, device, num_cities=one.coordinates.shape[1])
     started = time.monotonic()
     attempt = _Attempt(agent, one, started)
     limit = np.inf if seconds is None else started + seconds

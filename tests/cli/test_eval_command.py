@@ -109,6 +109,12 @@ def test_several_files_may_follow_as_a_shell_makes_them(fake: FakeEvaluate) -> N
     assert fake.calls[0][1]["starts"] is None
 
 
+def test_files_need_no_option(fake: FakeEvaluate) -> None:
+    assert code_of("run", "a.tsp", "b.npy") == 0
+    assert code_of("a.tsp") == 0
+    assert [call[0] for call in fake.calls] == [(Path("run"), ["a.tsp", "b.npy"]), (None, ["a.tsp"])]
+
+
 def test_agent_may_be_left_out(fake: FakeEvaluate) -> None:
     assert code_of("--instances", "a.tsp") == 0
     assert code_of("--instances", "a.tsp", "b.tsp", "c.npy") == 0
@@ -207,7 +213,7 @@ def test_result_without_a_record_cannot_be_drawn(fake: FakeEvaluate, capsys: pyt
         (["nowhere", "--instances", "x"], "nowhere: no such run folder or checkpoint"),
         (["run", "--instances", "x", "--json", "no/out.json"], "the folder no does not exist"),
         (["run", "--instances", "x", "--simulations", "9"], "--simulations needs --decode search"),
-        (["run"], "--instances"),
+        (["run"], "no instances: name --instances SPEC"),
         (["run", "--instances", "x", "--augment", "4"], "--augment"),
         (["run", "--instances", "x", "--starts", "0"], "--starts"),
         (["run", "--instances", "x", "--starts", "some"], "neither a whole number of at least 1 nor 'all'"),

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tspmz.cli import options
+from tspmz.cli.setting_texts import settings_page
 from tspmz.config import ConfigError, settings
 
 
@@ -57,8 +58,21 @@ def test_all_problems_are_raised_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_list_settings_prints_every_key() -> None:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_list_settings_prints_every_key(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")  # which makes rich take any output for a terminal
     result = CliRunner().invoke(show, ["--list-settings"], catch_exceptions=False)
     assert result.exit_code == 0
+    assert ("| setting | default |" in result.output) is not terminal
     for key in settings():
         assert key in result.output
+
+
+def test_page_of_settings_has_a_line_each_and_what_presets_change() -> None:
+    rows = [line.split(" | ") for line in settings_page().splitlines() if line.startswith("| `")]
+    assert [row[0].strip("| `*") for row in rows] == list(settings())
+    assert {len(row) for row in rows} == {4}
+    by_name = {row[0].strip("| `*"): row[1:] for row in rows}
+    assert by_name["search.num_simulations"][:2] == ["8; tsp50: 0; tsp100: 0", "0 to 100,000"]
+    assert by_name["run.seed"][0] == "0"

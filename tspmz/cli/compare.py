@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tspmz.cli.command import CONTEXT_SETTINGS, command_line, run_command, version_option
-from tspmz.cli.measuring import PICTURES, check_folders, measuring, measuring_options, measuring_progress
+from tspmz.cli.measuring import (
+    PICTURES,
+    check_folders,
+    instances_option,
+    measuring,
+    measuring_options,
+    measuring_progress,
+)
 from tspmz.errors import UsageError
 from tspmz.pretrained import find_agent
 
@@ -22,6 +29,7 @@ _TABLE_WIDTH = 136
 @click.command(name="tspmz-compare", context_settings=CONTEXT_SETTINGS)
 @version_option
 @click.argument("sources", metavar="AGENT AGENT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@instances_option(required=True)
 @measuring_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="OUT", help="Write the result as JSON.")
 @click.option(

@@ -12,6 +12,7 @@ from tspmz.cli.measuring import (
     PICTURES,
     agent_and_files,
     check_folders,
+    instances_option,
     measuring,
     measuring_options,
     measuring_progress,
@@ -22,7 +23,8 @@ from tspmz.pretrained import find_agent
 
 @click.command(name="tspmz-eval", context_settings=CONTEXT_SETTINGS)
 @version_option
-@click.argument("words", metavar="[AGENT] [FILE.tsp]...", nargs=-1)
+@click.argument("words", metavar="[AGENT] [FILE]...", nargs=-1)
+@instances_option(required=False)
 @measuring_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="OUT", help="Write the result as JSON.")
 @click.option(
@@ -42,12 +44,14 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Measure AGENT (a run folder, a checkpoint, or a pretrained model) on sets of instances.
 
-    Without AGENT it is tsp20, which comes along, or none with --prior uniform. Several .tsp files may follow the first
-    one that --instances names.
+    Without AGENT it is the one of those that come along whose number of cities is nearest (tsp20, tsp50), or none with
+    --prior uniform. A FILE is .tsp or .npy and counts as if --instances named it.
     """
-    named, more_instances = agent_and_files(words)
+    named, files = agent_and_files(words)
     if named is not None:
         find_agent(named)
+    if not (instances or files):
+        raise UsageError("no instances: name --instances SPEC, such as uniform:20:1000:1234, or FILE.tsp or FILE.npy")
     how = measuring(**options)
     if record_plot is not None and how["dynamics"] != "true":
         raise UsageError("--record-plot needs --decode search --dynamics true")
@@ -59,12 +63,14 @@ def evaluate(
     from tspmz.tsp.reference import ReferenceSolverError
 
     agent: Any = named
-    sets: Any = [*instances, *more_instances]
+    sets: Any = [*instances, *files]
     try:
         if report_dir is not None:  # which needs both once more
             from tspmz.agent import get_agent
 
-            agent, sets = get_agent(named, how["device"], network=how["prior"] == "network"), load_instance_sets(sets)
+            sets = load_instance_sets(sets)
+            most = max(one.coordinates.shape[1] for one in sets)
+            agent = get_agent(named, how["device"], num_cities=most, network=how["prior"] == "network")
         with measuring_progress() as show:
             result = measure(agent, sets, **how, on_progress=show)
     except (InstanceError, ReferenceSolverError) as error:

@@ -44,12 +44,16 @@ def leaf_values_option(default: str) -> Callable[[Function], Function]:
     )  # fmt: skip
 
 
-_OPTIONS = (
-    click.option(
-        "--instances", multiple=True, required=True, metavar="SPEC",
+def instances_option(*, required: bool) -> Callable[[Function], Function]:
+    """`--instances`, which a command receives as `instances` (texts)."""
+    return click.option(
+        "--instances", multiple=True, required=required, metavar="SPEC",
         help="uniform:N:COUNT:SEED, clustered:N:COUNT:SEED, FILE.npy with coordinates [I, N, 2], FILE.tsp, or a folder "
         "of .tsp files; may be repeated.",
-    ),
+    )  # fmt: skip
+
+
+_OPTIONS = (
     click.option(
         "--decode", type=click.Choice(["greedy", "sample", "search"]), default="greedy", show_default=True,
         help="Each move the policy's most likely one, one drawn from it, or found by tree search.",
@@ -97,7 +101,7 @@ _OPTIONS = (
 
 
 def measuring_options(function: Function) -> Function:
-    """Add the options to a command, which receives `instances` (texts) and, as keywords, what `measuring` takes."""
+    """Add the options to a command, which receives as keywords what `measuring` takes."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tspmz.cli.setting_texts import describe, print_settings
 from tspmz.config import ConfigError, setting_type, settings
 from tspmz.config_files import build_config, collect_values, parse_cities, parse_value
 
@@ -116,61 +116,13 @@ def parameter_name(flag: str) -> str:
     return flag.removeprefix("--").replace("-", "_")
 
 
-def describe(key: str) -> str:
-    """Help of one setting: meaning, range, default, dotted key."""
-    field = settings()[key]
-    allowed = "" if field.metadata["choices"] else allowed_text(field)
-    facts = [text for text in (allowed, f"default {_default_text(field)}", key) if text]
-    meaning = field.metadata["meaning"]
-    return f"{meaning[:1].upper()}{meaning[1:]} [{'; '.join(facts)}]."
-
-
-def allowed_text(field: dataclasses.Field[Any]) -> str:
-    """The range or the choices of a setting; empty where anything goes."""
-    low, high, choices = (field.metadata[name] for name in ("low", "high", "choices"))
-    if choices:
-        return ", ".join(choices)
-    if low is not None and high is not None:
-        return f"{low:,g} to {high:,g}" if high < 1e6 else f"{low:,g} or more"
-    return ""
-
-
 def _metavar(key: str) -> str:
     choices = settings()[key].metadata["choices"]
     return f"[{'|'.join(choices)}]" if choices else _METAVARS[setting_type(key)]
 
 
-def _default_text(field: dataclasses.Field[Any]) -> str:
-    default = field.default
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, float):
-        return f"{default:g}"
-    return '""' if default == "" else f"{default}"
-
-
 def _list_settings(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title="Settings (* cannot change when a run is resumed)", title_justify="left")
-    table.add_column("setting", no_wrap=True)
-    table.add_column("default", no_wrap=True)
-    table.add_column("range", max_width=24)
-    table.add_column("meaning (source)", ratio=1)
-    section = ""
-    for key, field in settings().items():
-        if key.split(".")[0] != section:
-            section = key.split(".")[0]
-            table.add_section()
-        facts = field.metadata
-        name = key + "*" if facts["fixed"] else key
-        source = f" ({facts['source']})" if facts["source"] else ""
-        row = (name, _default_text(field), allowed_text(field), facts["meaning"] + source)
-        table.add_row(*(escape(cell) for cell in row))
-    console = Console()
-    console.print(table, width=max(console.width, 110))
+    print_settings()
     context.exit()

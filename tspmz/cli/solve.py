@@ -58,7 +58,8 @@ def solve(
 ) -> int:  # fmt: skip
     """Find a short tour of the instance in FILE (.tsp, or .npy with coordinates [N, 2]) with AGENT.
 
-    AGENT is a run folder, a checkpoint, or a pretrained model; without, it is tsp20, which comes along.
+    AGENT is a run folder, a checkpoint, or a pretrained model; without, it is the one of those that come along whose
+    number of cities is nearest.
 
     Ctrl-C ends it early, with the best tour so far.
     """
@@ -77,7 +78,7 @@ def solve(
         raise UsageError(str(error)) from None
     if len(instance.coordinates) != 1:
         raise UsageError(f"{file}: holds {len(instance.coordinates)} instances, want one; tspmz-eval takes many")
-    agent = get_agent(source, device)
+    agent = get_agent(source, device, num_cities=instance.coordinates.shape[1])
     reference = _published(instance)
     with _stop_on_interrupt() as stopped, _live_view(instance, reference, seconds) as show:
         solution = find(

@@ -26,7 +26,8 @@ class RunConfig:
         60.0, "(s) a process silent for longer is ended and restarted", low=1.0, high=86_400.0
     )
     max_restarts: int = setting(
-        5, "restarts of actors within restart_window_seconds before the run stops", low=0, high=10_000
+        5, "restarts of a process within restart_window_seconds before the run stops, or does without it",
+        low=0, high=10_000,
     )
     restart_window_seconds: float = setting(60.0, "(s) window in which restarts are counted", low=1.0, high=86_400.0)
     log_seconds: float = setting(5.0, "(s) between two points of the TensorBoard curves", low=0.1, high=3600.0)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from tspmz.errors import UsageError
 
 DIRECTORY = Path(__file__).parent
-
-DEFAULT = "tsp20"
-"""The model that is asked where none is named."""
-
 
 def model_names() -> list[str]:
     """Names of the models that are there."""
@@ -38,6 +35,11 @@ def model_card(name: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = json.loads(model_path(name).with_suffix(".json").read_text(encoding="utf-8"))
     return found
+
+
+def model_for(num_cities: int) -> str:
+    """The model that is asked where none is named: trained on the size that is nearest, as a ratio."""
+    return min(model_names(), key=lambda name: abs(math.log(model_card(name)["cities"] / num_cities)))
 
 
 def find_agent(source: Path) -> Path:
