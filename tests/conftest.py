@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,10 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers, and what they start, share it
+    _CACHE = tempfile.TemporaryDirectory(prefix="tspmz-tests-")
+    os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 hypothesis.settings.register_profile("tspmz", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("tspmz")

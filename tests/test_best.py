@@ -48,6 +48,18 @@ def test_resumed_run_keeps_the_best_of_before(tmp_path: Path) -> None:
     assert load_checkpoint(path)["learner"]["train_steps"] == 7
 
 
+@pytest.mark.parametrize("changed", [{"instances": 9}, {"instance_seed": 5}, {"reference": "lkh"}])
+def test_gaps_of_other_instances_or_references_are_not_compared(changed: dict[str, Any], tmp_path: Path) -> None:
+    path, network = tmp_path / BEST_MODEL, tiny_network(num_cities=5)
+    measured_on = {"instances": 3, "instance_seed": 1, "reference": "farthest insertion"}
+    BestModel(path, tiny_config()).offer(network, 7, figures(0.2) | measured_on)
+    again = BestModel(path, tiny_config())
+    assert not again.offer(network, 8, figures(0.3) | measured_on)
+    assert again.offer(network, 9, figures(0.3) | measured_on | changed)
+    assert not again.offer(network, 10, figures(0.35) | measured_on | changed)
+    assert load_checkpoint(path)["learner"]["train_steps"] == 9
+
+
 def test_damaged_file_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / BEST_MODEL
     path.write_bytes(b"rubbish")

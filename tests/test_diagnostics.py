@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ from tspmz.diagnostics import along_tours, search_move
 from tspmz.network.attention import legal_bias
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env
-from tspmz.tsp.tours import random_tours, tour_lengths
+from tspmz.tsp.tours import past_cities, random_tours, tour_lengths
+
+STACKED: dict[str, dict[str, Any]] = {"attention": {}, "fullyconnected": {"network__stacked_observations": 2}}
 
 
 def test_returns_are_what_the_environment_pays_from_each_move_on() -> None:
@@ -30,8 +34,9 @@ def test_returns_are_what_the_environment_pays_from_each_move_on() -> None:
     np.testing.assert_allclose(shaped.returns[:, 0], 6 - lengths, rtol=1e-5)
 
 
-def test_entropies_and_values_are_those_of_each_state_alone() -> None:
-    network = tiny_network()
+@pytest.mark.parametrize("kind", STACKED)
+def test_entropies_and_values_are_those_of_each_state_alone(kind: str) -> None:
+    network = tiny_network(kind, **STACKED[kind])
     points = random_coordinates(2, 6)
     tours = random_tours(np.random.default_rng(1), 2, 6)
     told = along_tours(network, points, tours)
@@ -45,7 +50,8 @@ def test_entropies_and_values_are_those_of_each_state_alone() -> None:
                 here = torch.from_numpy(tours[i : i + 1, t : t + 1])
                 mask = torch.from_numpy(legal[None, None])
                 first = torch.from_numpy(tours[i : i + 1, :1])
-                embedding = network.representation(context, first, here, mask.float())
+                past = torch.from_numpy(past_cities(tours[i : i + 1, None], t, network.stacked_observations))
+                embedding = network.representation(context, first, here, mask.float(), past)
                 logits, value_logits = network.prediction(context, embedding, here, legal_bias(mask))
             p = np.exp(logits[0, 0].double().numpy()[legal])
             p /= p.sum()
@@ -65,10 +71,11 @@ def test_many_instances_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) 
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_searched_move_visits_open_cities_only() -> None:
+@pytest.mark.parametrize("kind", STACKED)
+def test_searched_move_visits_open_cities_only(kind: str) -> None:
     path = np.array([2, 0, 5])
     search = BatchedSearch(1, 6, num_simulations=12)
-    move = search_move(tiny_network(), search, random_coordinates(1, 6)[0], path)
+    move = search_move(tiny_network(kind, **STACKED[kind]), search, random_coordinates(1, 6)[0], path)
     children = move.nodes[move.nodes["parent"] == 0]
     assert set(children["action"]) <= {1, 3, 4}
     assert children["visits"].sum() == 12 == move.nodes["visits"][0] - 1

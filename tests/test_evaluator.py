@@ -59,11 +59,12 @@ def test_held_out_instances_depend_on_their_own_seed_only() -> None:
 
 
 def test_without_a_solver_the_reference_is_farthest_insertion(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(coordinates: object) -> None:
+    def fail(coordinates: object, on_instance: object) -> None:
         raise reference.ReferenceSolverError("elkai is missing")
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(reference, "solve_lkh", fail)
     assert held_out_instances(tiny_config(), lambda: None).source == "farthest insertion"
     assert "gaps are against farthest insertion: elkai is missing" in caplog.text

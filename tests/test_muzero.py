@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ from process_helpers import TINY, TinyRun
 
 import tspmz
 from tspmz.checkpoint import CheckpointError
-from tspmz.config import ConfigError
-from tspmz.config_files import load_config
+from tspmz.config import Config, ConfigError
+from tspmz.config_files import differences, load_config
 from tspmz.errors import UsageError
+from tspmz.rundir import read_config
 
 SERIAL = {**TINY, "run.mode": "serial", "run.train_steps": 3, "evaluation.interval_seconds": 30.0}
 
@@ -82,6 +84,21 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         muzero.train(resume=True)
     with pytest.raises(ConfigError, match="at least 3"):
         tspmz.MuZero({"problem.num_cities": 2})
+
+
+def test_resume_takes_the_stored_settings_and_refuses_those_that_cannot_change(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(trained.run_dir, tmp_path / "run"))
+    stored, before = read_config(folder), sorted(path.name for path in folder.rglob("*"))
+    for changed in ({"problem.num_cities": 30}, load_config(values={"run.seed": 99})):
+        with pytest.raises(UsageError, match=r"cannot change when a run is resumed: .*(num_cities = 30|seed = 99), st"):
+            tspmz.MuZero(changed).train(folder, resume=True)
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    configs: list[Config] = []
+    monkeypatch.setattr("tspmz.runner.train", lambda config, folder, resume: configs.append(config) or 0)
+    tspmz.MuZero({"learner.learning_rate": 0.5}).train(folder, resume=True)
+    assert [(key, new) for key, _, new, _ in differences(stored, configs[0])] == [("learner.learning_rate", 0.5)]
 
 
 def test_failed_load_keeps_the_model(tmp_path: Path) -> None:

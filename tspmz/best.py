@@ -14,6 +14,8 @@ from tspmz.config import Config
 from tspmz.replay.files import FileSystem
 
 _LOG = logging.getLogger(__name__)
+_MEASURED_ON = ("instances", "instance_seed", "reference")
+"""Figures that say what a gap is of: gaps of others cannot be compared."""
 
 
 class BestModel:
@@ -35,19 +37,24 @@ class BestModel:
         self._config = config
         self._files = files or FileSystem()
         self.gap = math.inf
+        self._figures: dict[str, Any] = {}
         try:
             if path.name in self._files.names(path.parent):
-                self.gap = float(load_checkpoint(path, self._files)["figures"]["gap_greedy"])
+                figures = dict(load_checkpoint(path, self._files)["figures"])
+                self.gap, self._figures = float(figures["gap_greedy"]), figures
         except (OSError, CheckpointError, KeyError, TypeError, ValueError) as error:
             _LOG.warning("the best model so far cannot be read, the next one replaces it: %s", error)
 
     def offer(self, network: torch.nn.Module, train_steps: int, figures: dict[str, Any]) -> bool:
         """Keep `network` if its `figures["gap_greedy"]` is the smallest so far; True if it was written.
 
-        A disk that refuses costs the file, not the run.
+        The smallest of those that were measured on the same instances with the same reference, that is: otherwise it
+        takes the place of what is there. A disk that refuses costs the file, not the run.
         """
         gap = float(figures["gap_greedy"])
-        if not gap < self.gap:
+        known = [key for key in _MEASURED_ON if key in figures and key in self._figures]
+        comparable = all(figures[key] == self._figures[key] for key in known)
+        if math.isnan(gap) or (comparable and gap >= self.gap):
             return False
         state = {
             "config": self._config.to_dict(),
@@ -59,5 +66,5 @@ class BestModel:
         except (OSError, CheckpointError) as error:
             _LOG.warning("the best model at step %d was not written: %s", train_steps, error)
             return False
-        self.gap = gap
+        self.gap, self._figures = gap, figures
         return True

@@ -235,7 +235,7 @@ class _Maker:
         limit = _CACHE_BYTES if on_cpu and decoding.decode != "search" else most
         city_bytes = 4 * num_cities * (512 if decoding.decode == "search" else 24)
         column_bytes = decoding.augment * (city_bytes + self._tree_bytes(num_cities))
-        row_bytes = episodes * column_bytes + num_cities * city_bytes
+        row_bytes = episodes * column_bytes + decoding.augment * num_cities * city_bytes
         rows = max(1, min(num_instances, limit // row_bytes))
         # one instance alone may take more than the cache: less at a time would encode it again and again
         columns = episodes if row_bytes <= limit else max(1, min(episodes, most // column_bytes))

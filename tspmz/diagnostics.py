@@ -14,6 +14,7 @@ from tspmz.plots.training import SearchedMove
 from tspmz.replay.targets import returns, shaped_rewards
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env
+from tspmz.tsp.tours import past_cities
 from tspmz.types import Float32, Float64, Int64
 
 _INSTANCES_AT_ONCE = 32
@@ -76,7 +77,9 @@ def _entropies_and_values(
     first = current[:, :1].expand(-1, num_moves)
     legal = position[:, None] > torch.arange(num_moves, device=device)[:, None]  # [I, T, N]
     context = network.encode(torch.from_numpy(np.ascontiguousarray(coordinates)).to(device))
-    embeddings = network.representation(context, first, current, legal.float())
+    past = [past_cities(tours[:, None], t, network.stacked_observations) for t in range(num_moves)]
+    history = torch.from_numpy(np.concatenate(past, axis=1)).to(device)
+    embeddings = network.representation(context, first, current, legal.float(), history)
     policy_logits, value_logits = network.prediction(context, embeddings, current, legal_bias(legal))
     log_probs = policy_logits.masked_fill(~legal, -torch.inf).double().log_softmax(dim=-1)
     entropy = -(log_probs.exp() * log_probs).nan_to_num(0.0).sum(dim=-1)  # 0 * -inf is NaN
@@ -102,7 +105,8 @@ def search_move(
     model = SearchModel(network, search.num_simulations + 1, device)
     legal = ~np.isin(np.arange(len(coordinates)), path)
     model.encode(coordinates[None])
-    root = model.initial(path[:1, None], path[-1:, None], legal[None, None])
+    past = past_cities(path[None, None], len(path) - 1, model.stacked_observations)
+    root = model.initial(path[:1, None], path[-1:, None], legal[None, None], past)
     rng = np.random.default_rng(0)  # never drawn from: no noise, temperature 0
     search.run(root, model.recurrent, rng, temperature=0.0, noise=False)
     return SearchedMove(coordinates, path, search.grown_tree(0))

@@ -82,6 +82,8 @@ class HeldOut(NamedTuple):
 def held_out_instances(config: Config, beat: Callable[[], None], num_cities: int | None = None) -> HeldOut:
     """Draw and solve the held-out instances; with LKH where elkai is installed, else by farthest insertion.
 
+    What LKH finds is kept in the cache of reference tours: the next run of that size, or a restart, need not wait.
+
     With `problem.fixed_graph` it is the one graph of the run, solved exactly where it is small enough.
 
     Args:
@@ -105,12 +107,9 @@ def held_out_instances(config: Config, beat: Callable[[], None], num_cities: int
             problem.num_clusters,
         )  # fmt: skip
     try:
-        solved = []
-        for one in coordinates:
-            solved.append(reference.solve_lkh(one[None]))
-            beat()
-        found, lengths = (np.concatenate(parts) for parts in zip(*solved, strict=True))
-        return HeldOut(coordinates, lengths, found, "lkh")
+        solved = reference.solve_reference(coordinates, "lkh", reference.default_cache_dir(), beat)
+        assert solved.tours is not None
+        return HeldOut(coordinates, solved.lengths, solved.tours, "lkh")
     except reference.ReferenceSolverError as error:
         _LOG.warning("evaluator: gaps are against farthest insertion: %s", error)
         found = farthest_insertion(coordinates)
@@ -142,6 +141,7 @@ class Evaluator:
     ) -> None:
         self._best = best
         self._test_games = config.evaluation.test_games
+        self._instance_seed = config.evaluation.instance_seed
         self._channels = channels
         self._row = channels.stats.row("evaluator")
         self._events = events
@@ -280,6 +280,7 @@ class Evaluator:
             "starts": self._starts,
             "tour_length_greedy": float(result.greedy.lengths.mean()),
             "instances": len(self._held_out.lengths),
+            "instance_seed": self._instance_seed,
             "reference": self._held_out.source,
         }
         self._best.offer(self._network, result.train_steps, figures)

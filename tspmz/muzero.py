@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tspmz.config import Config
-from tspmz.config_files import config_of
+from tspmz.config_files import build_config, config_of, flat_values
 from tspmz.errors import UsageError
 from tspmz.rng import generator_for
-from tspmz.rundir import BEST_MODEL, CHECKPOINTS
+from tspmz.rundir import BEST_MODEL, CHECKPOINTS, read_config
 
 if TYPE_CHECKING:
     from tspmz.agent import Agent
@@ -45,6 +45,7 @@ class MuZero:
 
     def __init__(self, config: Config | Mapping[str, Any] | None = None) -> None:
         self.config = config if isinstance(config, Config) else config_of(config or {})
+        self._given = flat_values(config) if isinstance(config, Config) else dict(config or {})
         self.agent: Agent | None = None
         self.run_dir: Path | None = None
 
@@ -55,7 +56,7 @@ class MuZero:
 
         Args:
             run_dir: folder of the run, new or empty; None = the next free `runs/<cities>-<number>`.
-            resume: go on with the run in `run_dir`.
+            resume: go on with the run in `run_dir`, by its stored settings and those that were given here.
 
         Returns:
             The exit code: 0 when a bound was reached, 130 after Ctrl-C, 143 after SIGTERM.
@@ -69,7 +70,8 @@ class MuZero:
         if resume and run_dir is None:
             raise UsageError("resume: name the run to go on with")
         folder = next_run_dir(self.config.problem.num_cities) if run_dir is None else Path(run_dir)
-        code = train(self.config, folder, resume)
+        config = build_config({**flat_values(read_config(folder)), **self._given}) if resume else self.config
+        code = train(config, folder, resume)
         self.load_model(folder)
         return code
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from tspmz.channels import Channels, oldest_in_window, slots_per_actor, stored_fields
 from tspmz.checkpoint import CheckpointError, check_run_state, list_checkpoints, load_checkpoint, load_latest, tidy
 from tspmz.config import Config
-from tspmz.config_files import config_hash
-from tspmz.errors import RunError
+from tspmz.config_files import config_hash, differences
+from tspmz.errors import RunError, UsageError
 from tspmz.replay.files import FileSystem
 from tspmz.replay.loading import LoadReport, load_segments
 from tspmz.replay.segments import NewerSchemaError
-from tspmz.rundir import CHECKPOINTS, REPLAY, RunDirectory
+from tspmz.rundir import CHECKPOINTS, REPLAY, RunDirectory, read_config
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,10 +42,12 @@ def find_restored(
     """Load the newest good checkpoint and verify the stored episodes.
 
     Raises:
+        UsageError: settings that cannot change are others than those of the run; then nothing was touched.
         CheckpointError: no checkpoint can be used; a run never starts again from nothing.
         RunError: the checkpoint is of another run, episodes should be there and none can be used, some are from a
             newer version, or the disk refuses.
     """
+    _refuse_changes(run.path, config, files)
     try:
         state, path, replay = _read_back(run, config, files)
     except NewerSchemaError as error:
@@ -61,6 +63,17 @@ def find_restored(
             f"--allow-empty-replay goes on without them and fills the window first"
         )
     return Restored(path, state, replay)
+
+
+def _refuse_changes(run_dir: Path, config: Config, files: FileSystem | None) -> None:
+    """Before anything is read with other settings, which would set all stored episodes aside."""
+    changes = [
+        f"{key} = {new}, stored {old}"
+        for key, old, new, fixed in differences(read_config(run_dir, files), config)
+        if fixed
+    ]
+    if changes:
+        raise UsageError(f"{run_dir}: these settings cannot change when a run is resumed: {'; '.join(changes)}")
 
 
 def _read_back(

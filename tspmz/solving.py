@@ -185,7 +185,7 @@ class _Attempt:
             spent = time.monotonic() - begun
             first += count
             if spent < _CHUNK_SECONDS:
-                self._chunk[kind] = 2 * count
+                self._chunk[kind] = max(2 * count, self._chunk.get(kind, 0))  # the last one of a round is cut short
             elif spent > 2 * _CHUNK_SECONDS:
                 self._chunk[kind] = max(1, count // 2)
             now = time.monotonic() - self._started

@@ -48,6 +48,13 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     except MemoryError as error:
         _complain([f"not enough memory: {str(error) or 'the work is too large for this machine'}"])
         code = 1
+    except RuntimeError as error:
+        from tspmz.fitting import is_out_of_memory, reason_of
+
+        if not is_out_of_memory(error):
+            raise
+        _complain([f"not enough memory: {reason_of(error)}"])
+        code = 1
     sys.exit(code)
 
 

@@ -18,24 +18,27 @@ class Context(NamedTuple):
     """What is computed once per instance and shared by all its episodes, moves, simulations and unroll steps.
 
     Attributes:
-        cities: `[M, N, D]` city embeddings.
-        summary: `[M, 1, D]` the part of a state's embedding that the instance alone decides.
+        as_first: `[M, N, D]` each city's part in a state's embedding where the episode started in it, and the part that
+            the instance alone decides.
+        as_current: `[M, N, D]` its part where the episode stands in it.
+        as_unvisited: `[M, N, D]` its part while it is not visited.
+        action_inputs: `[M, N, 2 D]` each city's part in the dynamics' and the reward's hidden layer.
         glimpse_keys: `[M * H, D / H, N]`, multiplied by what scales the products.
         glimpse_values: `[M * H, N, D / H]`.
-        pointer_keys: `[M, D, N]`, multiplied in the same way.
-        state_inputs: `[M, N, 3 D]` each city's part in a state's embedding: as first, as current, as unvisited one.
-        action_inputs: `[M, N, 2 D]` each city's part in the dynamics' and the reward's hidden layer.
+        states_to_scores: `[M, D, N]`, by which normalized embeddings are multiplied for the pointer's scores.
+        glimpses_to_scores: `[M, D, N]`, by which glimpses are, before their output layer.
         leans: `[M * H, N, N]` what each city adds to the glimpse's scores when it is the current one.
         edge_scores: `[M, N, N]` what it adds to the pointer's.
     """
 
-    cities: Tensor
-    summary: Tensor
+    as_first: Tensor
+    as_current: Tensor
+    as_unvisited: Tensor
+    action_inputs: Tensor
     glimpse_keys: Tensor
     glimpse_values: Tensor
-    pointer_keys: Tensor
-    state_inputs: Tensor
-    action_inputs: Tensor
+    states_to_scores: Tensor
+    glimpses_to_scores: Tensor
     leans: Tensor
     edge_scores: Tensor
 
@@ -174,19 +177,34 @@ class AttentionNetwork(nn.Module):
         cities = self.encoder_norm(cities)
         keys, values, pointer_keys = self.glimpse_inputs(cities).chunk(3, dim=-1)
         edges_by_content = self.edge_from(cities) @ self.edge_to(cities).transpose(1, 2) / math.sqrt(self.embedding_dim)
+        states_to_scores, glimpses_to_scores, constants = self._fold_pointer(pointer_keys)
+        as_first, as_current, as_unvisited = self.state_inputs(cities).chunk(3, dim=-1)
         width = self.embedding_dim // self.num_heads
         split = (m, n, self.num_heads, width)
         return Context(
-            cities=cities,
-            summary=self.summary(cities.mean(dim=1, keepdim=True)),
+            as_first=as_first + self.summary(cities.mean(dim=1, keepdim=True)),
+            as_current=as_current.contiguous(),
+            as_unvisited=(as_unvisited + self.progress) / n,
+            action_inputs=self.action_inputs(cities),
             glimpse_keys=(keys / math.sqrt(width)).reshape(split).permute(0, 2, 3, 1).flatten(0, 1).contiguous(),
             glimpse_values=values.reshape(split).transpose(1, 2).flatten(0, 1).contiguous(),
-            pointer_keys=(pointer_keys / math.sqrt(self.embedding_dim)).transpose(1, 2).contiguous(),
-            state_inputs=self.state_inputs(cities),
-            action_inputs=self.action_inputs(cities),
+            states_to_scores=states_to_scores,
+            glimpses_to_scores=glimpses_to_scores,
             leans=glimpse_leans.transpose(0, 1).flatten(0, 1),
-            edge_scores=edges.squeeze(0) + edges_by_content,
+            edge_scores=edges.squeeze(0) + edges_by_content + constants,
         )
+
+    def _fold_pointer(self, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What makes the pointer's scores of states and of glimpses, `[M, D, N]` each, and a constant `[M, 1, N]`.
+
+        The pointer is linear from its query and the glimpse's output layer on: both are multiplied into the `keys`
+        `[M, N, D]`, once per instance instead of once per state.
+        """
+        keys = keys / math.sqrt(self.embedding_dim)
+        of_states, of_glimpses = self.pointer_query.weight.chunk(2, dim=1)
+        by_states, by_glimpses = keys @ of_states, keys @ (of_glimpses @ self.glimpse_out.weight)
+        constants = keys @ (self.pointer_query.bias + of_glimpses @ self.glimpse_out.bias)
+        return by_states.mT.contiguous(), by_glimpses.mT.contiguous(), constants.unsqueeze(1)
 
     def representation(
         self, context: Context, first: Tensor, current: Tensor, legal_actions: Tensor, history: Tensor | None = None
@@ -199,11 +217,8 @@ class AttentionNetwork(nn.Module):
             legal_actions: `[M, E, N]` float32, 1 for the cities not yet visited.
             history: not used: the state is all that the future depends on.
         """
-        as_first, as_current, as_unvisited = context.state_inputs.chunk(3, dim=-1)
-        share = legal_actions.sum(dim=-1, keepdim=True) / legal_actions.shape[-1]
-        unvisited = torch.bmm(legal_actions / legal_actions.shape[-1], as_unvisited)
-        ends = gather(as_first, first) + gather(as_current, current)
-        return context.summary + ends + unvisited + share * self.progress
+        ends = gather(context.as_first, first) + gather(context.as_current, current)
+        return torch.baddbmm(ends, legal_actions, context.as_unvisited)
 
     def dynamics(self, context: Context, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings `[M, E, D]` after `actions [M, E]` and reward logits `[M, E, C]`."""
@@ -227,25 +242,26 @@ class AttentionNetwork(nn.Module):
             value_rows: `[M, V]` int64, of which of the E states the value is wanted; None = of all.
         """
         states = self.state_norm(embeddings)
-        glimpse = self._glimpse(context, states, current, legal_bias)
-        features = torch.cat((states, glimpse), dim=-1)
-        scores = torch.baddbmm(gather(context.edge_scores, current), self.pointer_query(features), context.pointer_keys)
+        glimpses = self._glimpse(context, states, current, legal_bias)
+        scores = torch.baddbmm(gather(context.edge_scores, current), states, context.states_to_scores)
+        scores = torch.baddbmm(scores, glimpses, context.glimpses_to_scores)
         policy_logits = torch.add(legal_bias, torch.tanh(scores.float()), alpha=self.tanh_clipping)
-        features = rows_of(features, value_rows)
+        states, glimpses = rows_of(states, value_rows), rows_of(glimpses, value_rows)
+        features = torch.cat((states, self.glimpse_out(glimpses)), dim=-1)
         return policy_logits, self.value_out(F.relu(self.value_in(features)))
 
     def _glimpse(self, context: Context, states: Tensor, current: Tensor, legal_bias: Tensor) -> Tensor:
-        """Attention of normalized embeddings `[M, E, D]` over the legal cities, `[M, E, D]`."""
+        """Attention of normalized embeddings `[M, E, D]` over the legal cities, `[M, E, D]`: the heads side by side."""
         m, e, dim = states.shape
         heads = self.num_heads
         queries = self.glimpse_query(states).view(m, e, heads, -1).transpose(1, 2).reshape(m * heads, e, -1)
         leans = gather(context.leans, current.repeat_interleave(heads, dim=0)).view(m, heads, e, -1)
-        # in place as nothing else is as large; but the gradient of that would take several passes
-        bias = legal_bias.unsqueeze(1)
-        leans = leans + bias if torch.is_grad_enabled() else leans.add_(bias)
+        # in place, as nothing else is as large; no gradient asks for what was there
+        with torch.no_grad():
+            leans.add_(legal_bias.unsqueeze(1))
         weights = torch.baddbmm(leans.flatten(0, 1), queries, context.glimpse_keys).softmax(dim=-1)
-        glimpse = torch.bmm(weights, context.glimpse_values)
-        return self.glimpse_out(glimpse.view(m, heads, e, -1).transpose(1, 2).reshape(m, e, dim))
+        glimpses = torch.bmm(weights, context.glimpse_values)
+        return glimpses.view(m, heads, e, -1).transpose(1, 2).reshape(m, e, dim)
 
 
 def legal_bias(legal_actions: Tensor) -> Tensor:

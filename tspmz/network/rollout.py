@@ -77,8 +77,6 @@ class AttentionRollout:
     The same function as `representation` and the policy of `prediction`, up to rounding (a test compares them):
 
     - The embedding of a state is a sum over cities, so a move changes it by two rows of tables.
-    - The pointer's score is linear in the normalized embedding and in the glimpse. Its weights, and those of the
-      glimpse's output, are multiplied into the pointer's keys, once per instance.
     - Scores are left before their tanh, which keeps their order.
 
     Attention is written out: at these sizes (some tens of episodes and cities per instance) plain batched products
@@ -87,45 +85,30 @@ class AttentionRollout:
 
     def __init__(self, network: AttentionNetwork, coordinates: Tensor, starts: Tensor) -> None:
         m, n, _ = coordinates.shape
-        context = network.encode(coordinates)
         self._network = network
+        self._context = context = network.encode(coordinates)
         self._shape = (m, starts.shape[1], n)
-        self._keys, self._values = context.glimpse_keys, context.glimpse_values
-        self._fold_pointer(context.pointer_keys)
-        self._leans, self._edge_scores = context.leans, context.edge_scores
-        as_first, self._as_current, as_unvisited = context.state_inputs.chunk(3, dim=-1)
-        share = as_unvisited / n
         # arriving in a city it becomes the current one and is no longer unvisited
-        self._arriving = self._as_current - share - network.progress / n
-        everywhere = context.summary + share.sum(dim=1, keepdim=True) + network.progress
-        self._embeddings = everywhere + gather(as_first, starts) + gather(self._arriving, starts)
+        self._arriving = context.as_current - context.as_unvisited
+        everywhere = context.as_unvisited.sum(dim=1, keepdim=True)
+        self._embeddings = everywhere + gather(context.as_first, starts) + gather(self._arriving, starts)
         self._current = starts
         self._bias = torch.zeros(self._shape, device=coordinates.device)
         self._bias.scatter_(2, starts.unsqueeze(-1), _ILLEGAL)
 
-    def _fold_pointer(self, keys: Tensor) -> None:
-        """From `keys` `[M, D, N]`: what states and glimpses are multiplied with, `[M, D, N]`, and a constant."""
-        network = self._network
-        of_states, of_glimpses = network.pointer_query.weight.chunk(2, dim=1)
-        bias = network.pointer_query.bias + of_glimpses @ network.glimpse_out.bias
-        self._states_to_scores = of_states.T @ keys
-        self._glimpses_to_scores = (of_glimpses @ network.glimpse_out.weight).T @ keys
-        self._constant = bias @ keys
-
     def scores(self) -> Tensor:
         """See `Rollout`."""
-        network, (m, g, n) = self._network, self._shape
+        network, context, (m, g, n) = self._network, self._context, self._shape
         heads, dim = network.num_heads, network.embedding_dim
         states = network.state_norm(self._embeddings)
         queries = network.glimpse_query(states).view(m, g, heads, dim // heads).transpose(1, 2)
-        leans = gather(self._leans, self._current.repeat_interleave(heads, dim=0)).view(m, heads, g, n)
+        leans = gather(context.leans, self._current.repeat_interleave(heads, dim=0)).view(m, heads, g, n)
         leans += self._bias.unsqueeze(1)
         queries = queries.reshape(m * heads, g, dim // heads)
-        weights = torch.baddbmm(leans.view(m * heads, g, n), queries, self._keys).softmax(-1)
-        glimpses = torch.bmm(weights, self._values).view(m, heads, g, -1).transpose(1, 2).reshape(m, g, dim)
-        scores = gather(self._edge_scores, self._current).add_(self._bias)
-        scores.baddbmm_(states, self._states_to_scores).baddbmm_(glimpses, self._glimpses_to_scores)
-        return scores.add_(self._constant.unsqueeze(1))
+        weights = torch.baddbmm(leans.view(m * heads, g, n), queries, context.glimpse_keys).softmax(-1)
+        glimpses = torch.bmm(weights, context.glimpse_values).view(m, heads, g, -1).transpose(1, 2).reshape(m, g, dim)
+        scores = gather(context.edge_scores, self._current).add_(self._bias)
+        return scores.baddbmm_(states, context.states_to_scores).baddbmm_(glimpses, context.glimpses_to_scores)
 
     def policy_logits(self, scores: Tensor) -> Tensor:
         """See `Rollout`."""
@@ -133,7 +116,7 @@ class AttentionRollout:
 
     def move(self, cities: Tensor) -> None:
         """See `Rollout`."""
-        self._embeddings -= gather(self._as_current, self._current)
+        self._embeddings -= gather(self._context.as_current, self._current)
         self._embeddings += gather(self._arriving, cities)
         self._bias.scatter_(2, cities.unsqueeze(-1), _ILLEGAL)
         self._current = cities

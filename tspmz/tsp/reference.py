@@ -112,7 +112,9 @@ def solve_exact(coordinates: NDArray[Any]) -> tuple[Int64, Float64]:
     return tours, tour_lengths(coordinates, tours[:, None])[:, 0]
 
 
-def solve_lkh(coordinates: NDArray[Any], runs: int = LKH_RUNS) -> tuple[Int64, Float64]:
+def solve_lkh(
+    coordinates: NDArray[Any], runs: int = LKH_RUNS, on_instance: Callable[[], None] = lambda: None
+) -> tuple[Int64, Float64]:
     """Near-optimal tours by the Lin-Kernighan-Helsgaun heuristic (elkai).
 
     LKH works on integers: each instance is shifted and scaled so that its longer side has 1,000,000 units. The
@@ -121,6 +123,7 @@ def solve_lkh(coordinates: NDArray[Any], runs: int = LKH_RUNS) -> tuple[Int64, F
     Args:
         coordinates: `[I, N, 2]`, N >= 3, finite.
         runs: LKH's RUNS, >= 1: the best tour of so many is kept.
+        on_instance: called after each instance; many large ones take minutes.
 
     Returns:
         Tours `[I, N]` int64, and their lengths `[I]` float64.
@@ -137,6 +140,7 @@ def solve_lkh(coordinates: NDArray[Any], runs: int = LKH_RUNS) -> tuple[Int64, F
     for i, points in enumerate(_integer_grid(coordinates)):
         cities = {city: (int(x), int(y)) for city, (x, y) in enumerate(points)}
         tours[i] = elkai.Coordinates2D(cities).solve_tsp(runs)[:num_cities]
+        on_instance()
     try:
         return tours, tour_lengths(coordinates, tours[:, None])[:, 0]
     except ValueError as error:
@@ -185,7 +189,12 @@ def default_cache_dir() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "tspmz"
 
 
-def solve_reference(coordinates: NDArray[Any], source: ReferenceSource, cache_dir: Path | None) -> Reference:
+def solve_reference(
+    coordinates: NDArray[Any],
+    source: ReferenceSource,
+    cache_dir: Path | None,
+    on_instance: Callable[[], None] = lambda: None,
+) -> Reference:
     """Reference tours and lengths in the plane, computed once per set of instances.
 
     The cache file is named by a SHA-256 over coordinates and source. One that is damaged is ignored and written anew;
@@ -195,6 +204,7 @@ def solve_reference(coordinates: NDArray[Any], source: ReferenceSource, cache_di
         coordinates: `[I, N, 2]`.
         source: "lkh", or "exact" (N <= `MAX_EXACT_CITIES`).
         cache_dir: directory of the cache, made if need be; `default_cache_dir()` is the usual one; None for no cache.
+        on_instance: as for `solve_lkh`.
 
     Returns:
         Lengths in the unit of the coordinates.
@@ -207,7 +217,10 @@ def solve_reference(coordinates: NDArray[Any], source: ReferenceSource, cache_di
     _checked_shape(coordinates)
 
     def solve() -> Reference:
-        found, lengths = solve_lkh(coordinates) if source == "lkh" else solve_exact(coordinates)
+        if source == "lkh":
+            found, lengths = solve_lkh(coordinates, on_instance=on_instance)
+        else:
+            found, lengths = solve_exact(coordinates)
         return Reference(lengths, found)
 
     return _cached(coordinates, "plane", source, cache_dir, solve)
