@@ -23,7 +23,7 @@ from tspmz.replay.fields import fields_for
 from tspmz.replay.ring import Ring, RingWriter
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, play_groups
-from tspmz.settings import group_settings, network_settings, search_settings
+from tspmz.settings import group_settings, network_settings, reads_root_values, search_settings
 
 STAGES = ("network", "tree", "env", "write")
 
@@ -68,7 +68,9 @@ class Player:
         cities, size = self.config.problem.num_cities, self.config.selfplay.group_size
         self.network = build_network(0, **network_settings(self.config)).eval()
         self._search = BatchedSearch(self._count * size, cities, **search_settings(self.config))
-        self._model = SearchModel(self.network, self._search.num_simulations + 1)
+        self._with_values = reads_root_values(self.config)
+        nodes = self._search.num_simulations + 1
+        self._model = SearchModel(self.network, nodes, with_values=self._with_values)
         if writer is None:
             writer = Ring(1, 2 * self._count, fields_for(cities, size, self.config.replay.policy_target)).writer(0)
         self._writer = writer
@@ -85,7 +87,7 @@ class Player:
         started = time.perf_counter()
         records = play_groups(
             self._model, self._search, self._source, self._first, self._count, 0, self._writer.specs,
-            temperature=1.0, temperature_threshold=0, clock=self._clock,
+            temperature=1.0, temperature_threshold=0, with_values=self._with_values, clock=self._clock,
         )  # fmt: skip
         written = time.perf_counter()
         self._writer.write_stored(records)

@@ -12,6 +12,7 @@ from model_helpers import KINDS, random_coordinates, tiny_network
 
 from tspmz import decode as decode_module
 from tspmz.decode import Decoding, decode, policy_tours, searched_tours
+from tspmz.errors import UsageError
 from tspmz.network.attention import legal_bias
 from tspmz.search import BatchedSearch
 from tspmz.tsp import symmetry
@@ -264,8 +265,13 @@ def test_memory_of_what_is_made_at_a_time_is_bounded(cities: int, simulations: i
         ({"dynamics": "false"}, "must be learned or true"),
         ({"prior": "none"}, "must be network or uniform"),
         ({"prior": "uniform"}, "prior = 'uniform' needs decode = 'search'"),
+        ({"simulations": 4}, "simulations needs decode = 'search'"),
+        ({"dynamics": "true"}, "dynamics = 'true' needs decode = 'search'"),
+        ({"decode": "sample", "backup": "max"}, "backup needs decode = 'search'"),
+        ({"samples": 2}, "samples needs decode = 'sample'"),
+        ({"decode": "search", "leaf_values": "zero"}, "leaf_values needs decode = 'search' and dynamics = 'true'"),
     ],
 )
 def test_wrong_arguments_are_named(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, UsageError), match=message):
         decode(tiny_network(num_cities=N), random_coordinates(1, N), Decoding(**settings))

@@ -201,7 +201,8 @@ def test_more_starts_than_cities_are_refused(run_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("instances", "arguments", "message"),
     [([], {}, "there are no instances"), (SPEC, {"starts": 0}, "must be at least 1"),
-     (SPEC, {"decode": "search", "simulations": 0}, "must be at least 1")],
+     (SPEC, {"decode": "search", "simulations": 0}, "must be at least 1"),
+     (SPEC, {"samples": 3}, "samples needs decode = 'sample'")],
 )  # fmt: skip
 def test_nothing_to_do_is_refused(run_dir: Path, instances: Any, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -58,6 +58,19 @@ def test_held_out_instances_depend_on_their_own_seed_only() -> None:
     assert not np.array_equal(one.coordinates, again.coordinates)
 
 
+def test_held_out_instances_are_solved_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("elkai")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    beats: list[int] = []
+    solved = held_out_instances(tiny_config(), lambda: beats.append(1))
+    assert len(beats) == 3
+    monkeypatch.setattr(reference, "solve_lkh", None)
+    again = held_out_instances(tiny_config(run__seed=7), lambda: None)
+    assert again.source == solved.source == "lkh"
+    assert np.array_equal(again.lengths, solved.lengths)
+    assert np.array_equal(again.tours, solved.tours)
+
+
 def test_without_a_solver_the_reference_is_farthest_insertion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -67,6 +67,25 @@ def equal(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.parametrize("edge_reward", [0.0, 1.0])
+def test_without_values_roots_are_worth_what_came_of_them(edge_reward: float) -> None:
+    search, network = BatchedSearch(2 * EPISODES, N, num_simulations=0), tiny_network(num_cities=N)
+    source = SOURCE._replace(edge_reward=edge_reward)
+    asked, unasked = (
+        play_groups(
+            SearchModel(network, 1, with_values=wanted), search, source, 0, 2, 7, SPECS,
+            temperature=1.0, temperature_threshold=0, with_values=wanted,
+        )
+        for wanted in (True, False)
+    )  # fmt: skip
+    assert np.array_equal(asked["tours"], unasked["tours"])
+    assert np.array_equal(asked["prior_log_probs"], unasked["prior_log_probs"])
+    paid = unasked["rewards"] + edge_reward
+    paid[..., -1] += edge_reward
+    np.testing.assert_allclose(unasked["root_values"], paid[..., ::-1].cumsum(axis=-1)[..., ::-1], rtol=1e-5)
+    assert not np.allclose(asked["root_values"], unasked["root_values"])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
 def test_tours_are_permutations_whose_rewards_sum_to_their_lengths(algorithm: str, kind: str) -> None:

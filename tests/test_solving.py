@@ -11,6 +11,7 @@ from process_helpers import TinyRun
 
 from tspmz import solving
 from tspmz.agent import Agent, load_agent, load_pretrained
+from tspmz.errors import UsageError
 from tspmz.solving import Progress, solve
 from tspmz.tsp import tsplib
 from tspmz.tsp.instances import InstanceError, load_instances
@@ -176,6 +177,11 @@ def test_tour_does_not_depend_on_how_fast_the_machine_is(
         found.append(solve(points, agent, decode=decode, seed=5))
     assert found[0].length == found[1].length == found[2].length
     assert np.array_equal(found[0].tour, found[1].tour)
+
+
+def test_options_that_mean_nothing_are_refused(agent: Agent, points: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="dynamics = 'true' needs decode = 'search'"):
+        solve(points, agent, dynamics="true")
 
 
 @pytest.mark.parametrize(

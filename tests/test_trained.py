@@ -50,7 +50,10 @@ def test_weights_that_are_not_there_or_of_another_network_are_refused(tmp_path: 
         initial_network(tiny_config(learner__initial_weights=str(tmp_path), network__embedding_dim=32))
 
 
-@pytest.mark.parametrize("setting", [{"network__encoder_norm": "layer"}, {"network__support_step": 0.5}])
+@pytest.mark.parametrize(
+    "setting",
+    [{"network__encoder_norm": "layer"}, {"network__support_step": 0.5}, {"network__tanh_clipping": 5.0}],
+)
 def test_initial_weights_that_mean_something_else_are_refused(tmp_path: Path, setting: dict[str, Any]) -> None:
     TinyRun(tmp_path, played=0).loop.save()
     ((key, value),) = setting.items()

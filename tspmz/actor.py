@@ -23,7 +23,7 @@ from tspmz.process import enter_child
 from tspmz.replay.fields import Records, part
 from tspmz.search import BatchedSearch
 from tspmz.selfplay import GroupSource, play_groups
-from tspmz.settings import group_settings, network_settings, search_settings
+from tspmz.settings import group_settings, network_settings, reads_root_values, search_settings
 from tspmz.stats import BeatingClock
 
 _LOG = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Actor:
         self._network: Network = network
         self._flat = np.empty(num_weights(network), np.float32)
         self._search_settings = search_settings(config)
+        self._with_values = reads_root_values(config)
         self._players: dict[tuple[int, ...], _Player] = {}
         self._simulations = config.search.num_simulations
         self._threads = ThreadPoolExecutor(2) if selfplay.overlap else None
@@ -84,7 +85,7 @@ class Actor:
             search = BatchedSearch(count * self._source.group_size, num_cities, **self._search_settings)
             nodes = search.num_simulations + 1
             compiled = self._compile and search.num_simulations > 0
-            model = SearchModel(self._network, nodes, self._device, compiled=compiled)
+            model = SearchModel(self._network, nodes, self._device, self._with_values, compiled)
             self._players[key] = _Player(count, model, search)
         return self._players[key]
 
@@ -160,7 +161,7 @@ class Actor:
             return play_groups(
                 player.model, player.search, self._source, first, player.groups, self.weights_version,
                 self._writer.specs, temperature=temperature, temperature_threshold=self._temperature_threshold,
-                clock=self._clock,
+                with_values=self._with_values, clock=self._clock,
             )  # fmt: skip
 
         if self._threads is None or count == 1:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from tspmz.errors import UsageError
 from tspmz.fitting import batch_bytes
 from tspmz.network.build import Network
 from tspmz.network.inference import SearchModel
@@ -111,10 +112,12 @@ def policy_tours(
             network, torch.from_numpy(np.ascontiguousarray(coordinates)).to(device), torch.from_numpy(starts).to(device)
         )
         draws = None if uniforms is None else torch.from_numpy(uniforms).to(device)
+        path = []
         for t in range(1, num_cities - 1):
-            chosen = _choose(rollout, None if draws is None else draws[:, :, t])
-            rollout.move(chosen)
-            out[:, :, t] = chosen.cpu().numpy()
+            path.append(_choose(rollout, None if draws is None else draws[:, :, t]))
+            rollout.move(path[-1])
+        if path:  # from a GPU all at once: to ask for each would wait for it
+            out[:, :, 1:-1] = torch.stack(path, dim=-1).cpu().numpy()
     out[:, :, -1] = num_cities * (num_cities - 1) // 2 - out[:, :, :-1].sum(axis=-1)  # the one that is left
     return out
 
@@ -179,6 +182,7 @@ def decode(
 
     Raises:
         ValueError: a part of `decoding` out of range, or a search without `make_search`.
+        UsageError: a part of `decoding` that another one makes meaningless.
     """
     num_instances, num_cities, _ = coordinates.shape
     first = decoding.first_start
@@ -293,11 +297,31 @@ class _Draws:
         return np.stack(drawn).transpose(2, 0, 1, 3).reshape(-1, episodes, self._shape[1])
 
 
+def check_options(decoding: Decoding) -> None:
+    """Refuse what another part of a decoding makes meaningless.
+
+    Raises:
+        UsageError: names the first.
+    """
+    searches, true_rules = decoding.decode == "search", decoding.true_rules
+    for name, given, possible, needed in (
+        ("simulations", decoding.simulations is not None, searches, "decode = 'search'"),
+        ("dynamics = 'true'", decoding.dynamics == "true", searches, "decode = 'search'"),
+        ("backup", decoding.backup is not None, searches, "decode = 'search'"),
+        ("samples", decoding.samples > 1, decoding.decode == "sample", "decode = 'sample'"),
+        ("prior = 'uniform'", decoding.prior == "uniform", true_rules, "decode = 'search' and dynamics = 'true'"),
+        ("leaf_values", decoding.leaf_values is not None, true_rules, "decode = 'search' and dynamics = 'true'"),
+    ):
+        if given and not possible:
+            raise UsageError(f"{name} needs {needed}")
+
+
 def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: SearchFactory | None) -> None:
     if decoding.decode not in ("greedy", "sample", "search"):
         raise ValueError(f"decode = {decoding.decode!r}: must be greedy, sample or search")
     if decoding.simulations is not None and decoding.simulations < 1:
         raise ValueError(f"simulations = {decoding.simulations}: must be at least 1")
+    check_options(decoding)
     if decoding.decode == "search" and make_search is None:
         raise ValueError("decode = 'search' needs make_search")
     if not 1 <= num_starts <= num_cities:
@@ -312,5 +336,3 @@ def _check(decoding: Decoding, num_starts: int, num_cities: int, make_search: Se
         raise ValueError(f"dynamics = {decoding.dynamics!r}: must be learned or true")
     if decoding.prior not in ("network", "uniform"):
         raise ValueError(f"prior = {decoding.prior!r}: must be network or uniform")
-    if decoding.prior == "uniform" and not decoding.true_rules:
-        raise ValueError("prior = 'uniform' needs decode = 'search' and dynamics = 'true'")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tspmz.agent import Agent, get_agent
-from tspmz.decode import Decoding
+from tspmz.decode import Decoding, check_options
 from tspmz.errors import UsageError
 from tspmz.planning import Record
 from tspmz.tsp import tsplib
@@ -231,6 +231,7 @@ def evaluate(
     True
     """
     decoding = Decoding(decode, simulations, starts, augment, samples, seed, dynamics, prior, leaf_values, backup)
+    check_options(decoding)
     if (starts is not None and starts < 1) or (simulations is not None and simulations < 1):
         raise UsageError("starts and simulations must be at least 1")
     flat: list[InstanceSet] = []

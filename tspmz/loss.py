@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tspmz.network.attention import legal_bias
 from tspmz.network.build import Network
+from tspmz.network.rows import rows_of
 
 _MAX_RATIO = 2.0
 _NEVER = -60.0
@@ -53,7 +54,8 @@ class Losses(NamedTuple):
     Attributes:
         total: the weighted sum that is minimized.
         policy, value, reward: means over positions and unroll steps, importance weighted.
-        entropy: of the policy at the unrolls' starts, in nats, over positions with a choice.
+        entropy: of the policy at the unrolls' starts, or with an entropy bonus at all positions, in nats, over those
+            with a choice.
         value_error: root mean square of (value - target) at the unrolls' starts, in lengths.
         reward_error: root mean square of (reward - target), in lengths; 0 without unroll.
         priorities: `[M]` mean absolute value error of each group, over positions and unroll steps.
@@ -135,8 +137,10 @@ def unroll_loss(
     policy_loss = _policy_mean(policy, states, policy_weight)
     value_mask, value_targets = _chosen(states.loss_mask, rows), _chosen(states.value_targets, rows)
     value_loss = _mean(value, _chosen(value_weight, rows), value_mask)
-    # without a bonus the entropy is only looked at: its way back would cost a tenth of the step
-    entropy = _entropy(log_probs if entropy_bonus else log_probs.detach(), (states.legal.sum(-1) > 1).float())
+    legal = states.legal
+    if not entropy_bonus:  # it is only looked at: its way back would cost a tenth of the step, and a few states do
+        log_probs, legal = rows_of(log_probs.detach(), rows), rows_of(legal, rows)
+    entropy = _entropy(log_probs, (legal.sum(-1) > 1).float())
     off = values.detach() - value_targets
     seen = _ValueErrors(num_groups, inputs.rewards.shape[2], off.device)
     seen.add(_unrolled_only(inputs).positions, off, value_mask)

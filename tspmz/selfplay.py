@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tspmz.replay.fields import FieldSpec, Records, empty_records, part
+from tspmz.replay.targets import returns, shaped_rewards
 from tspmz.rng import generator_for
 from tspmz.search import BatchedSearch
 from tspmz.tsp import env, generators
@@ -251,11 +252,16 @@ def play_groups(
     *,
     temperature: float,
     temperature_threshold: int,
+    with_values: bool = True,
     clock: StageClock | None = None,
 ) -> Records:
     """Play the groups `first_group_id .. first_group_id + count - 1` of an actor, all of one size, in lock-step.
 
     Given the weights, the result is a pure function of `source`, `first_group_id` and `count`.
+
+    Args:
+        with_values: the model says what roots are worth; without, their root values are what came of them.
+        Others: as for `play`.
 
     Returns:
         The finished groups as `[count]` records of `specs`, stamped with `weights_version`.
@@ -271,6 +277,8 @@ def play_groups(
         temperature=temperature, temperature_threshold=temperature_threshold,
         edge_reward=source.edge_reward, into=_stored_play(records, num_cities), clock=clock,
     )  # fmt: skip
+    if not with_values:
+        played.root_values[...] = returns(shaped_rewards(played.rewards, source.edge_reward), search.discount)
     if clock is not None:
         clock.add("root_depth_sum", played.mean_depth * count)
     part(records, "coordinates", num_cities)[...] = coordinates

@@ -39,6 +39,12 @@ def search_settings(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config.search)
 
 
+def reads_root_values(config: Config) -> bool:
+    """Whether anything is made of the root values of self-play; what a search backs up stands on them, too."""
+    replay = config.replay
+    return config.search.num_simulations > 0 or replay.td_steps > 0 or replay.initial_priority == "search"
+
+
 def planning_settings(config: Config) -> dict[str, Any]:
     """Arguments of `search.BatchedSearch` where somebody asks for a search.
 

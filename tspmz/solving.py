@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tspmz.agent import Agent, get_agent
-from tspmz.decode import Decoding
+from tspmz.decode import Decoding, check_options
 from tspmz.tsp import symmetry, tsplib
 from tspmz.tsp.instances import InstanceSet, from_array, load_instances
 from tspmz.tsp.polish import polish as polished
@@ -121,6 +121,7 @@ def solve(
         raise ValueError(f"seconds = {seconds!r}: must be above 0")
     if simulations is not None and simulations < 1:
         raise ValueError(f"simulations = {simulations!r}: must be at least 1")
+    check_options(Decoding(decode, simulations, dynamics=dynamics, leaf_values=leaf_values))
     one = instance if isinstance(instance, InstanceSet) else _one_instance(instance)
     agent = get_agent(source, device, num_cities=one.coordinates.shape[1])
     started = time.monotonic()

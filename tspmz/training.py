@@ -34,7 +34,7 @@ from tspmz.types import Batch
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 _PATIENCE_SECONDS = 60.0
-_SAME_SHAPES = ("encoder_norm", "support_step")
+_SAME_SHAPES = ("encoder_norm", "support_step", "tanh_clipping", "action_input")
 """Settings of the network that change what weights mean, and not their shapes."""
 _SHOWN = (
     "total_loss", "policy_loss", "value_loss", "reward_loss", "policy_entropy", "value_error", "reward_error",
@@ -82,6 +82,12 @@ class TrainingLoop:
         self._draws_per_position = draws_per_position(config)
         network = build_network(0, **network_settings(config)) if resumed else initial_network(config)
         self._flat = np.empty(num_weights(network), np.float32)
+        largest_value = config.problem.num_cities * config.problem.edge_reward
+        if largest_value > network.support.largest:
+            _LOG.warning(
+                "learner: values can come close to %g, and those above %.1f count as that, since the network's support "
+                "ends there: raise network.support_size in a new run", largest_value, network.support.largest,
+            )  # fmt: skip
         self.learner = Learner(network, device, config.run.seed, **learner_settings(config))
         self.buffer = ReplayBuffer(
             channels.ring,

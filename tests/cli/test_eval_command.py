@@ -202,7 +202,8 @@ def test_record_of_a_real_search_is_drawn(
 
 
 def test_result_without_a_record_cannot_be_drawn(fake: FakeEvaluate, capsys: pytest.CaptureFixture[str]) -> None:
-    assert code_of("run", *RULES, "--record-plot", "record.png") == 2
+    assert code_of("run", *RULES, "--instances", "uniform:8:2:1", "--record-plot", "record.png") == 2
+    assert fake.calls == []  # before any work is done
     assert "--record-plot: there is a record only for one set" in capsys.readouterr().err
     assert not Path("record.png").exists()
 

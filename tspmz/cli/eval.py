@@ -65,10 +65,16 @@ def evaluate(
     agent: Any = named
     sets: Any = [*instances, *files]
     try:
+        if record_plot is not None or report_dir is not None:
+            sets = load_instance_sets(sets)
+        if record_plot is not None and (len(sets) != 1 or sets[0].problem is not None):
+            raise UsageError(
+                "--record-plot: there is a record only for one set of instances with lengths in the plane, not for "
+                + ", ".join(one.name for one in sets)
+            )
         if report_dir is not None:  # which needs both once more
             from tspmz.agent import get_agent
 
-            sets = load_instance_sets(sets)
             most = max(one.coordinates.shape[1] for one in sets)
             agent = get_agent(named, how["device"], num_cities=most, network=how["prior"] == "network")
         with measuring_progress() as show:

@@ -104,14 +104,13 @@ def write_record_plot(path: Path, result: EvaluationResult) -> None:
     """Draw the best tour found against the number of simulations, as gaps where the references are known.
 
     Raises:
-        UsageError: there is no record of this evaluation, or the file cannot be written.
+        UsageError: the file cannot be written.
     """
     from tspmz.plots.record import Curve, draw_record
     from tspmz.plots.style import picture_file
 
     record, references = result.record, result.reference_lengths
-    if record is None:
-        raise UsageError("--record-plot: there is a record only for one set of instances with lengths in the plane")
+    assert record is not None, "of one set of instances, by the true rules"
     best, played = record.best_lengths.mean(axis=1), float(record.played_lengths.mean())
     if references is not None:
         best, played = best / references.mean() - 1.0, played / float(references.mean()) - 1.0

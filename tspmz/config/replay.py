@@ -50,7 +50,8 @@ class ReplayConfig:
     )
     advantage_weight_cap: float = setting(20.0, "largest advantage weight", low=1.0, high=1e6, source="AWR, section 5")
     advantage_baseline: float = setting(
-        0.5, "share of the group's mean advantage weight taken off: above 0, worse episodes are learned to be avoided",
+        0.5, "share of the group's mean advantage weight taken off: above 0, worse episodes are learned to be avoided "
+        "(of those that rerooted_share leaves)",
         low=0.0, high=1.0,
     )  # fmt: skip
     rerooted_share: float = setting(

@@ -164,18 +164,14 @@ def num_weights(network: torch.nn.Module) -> int:
 
 def flatten_weights(network: torch.nn.Module, out: NDArray[np.float32]) -> None:
     """Copy all weights, in the order of the state dict, into `out [num_weights]`."""
-    flat = torch.from_numpy(out)
-    offset = 0
-    for value in network.state_dict().values():
-        flat[offset : offset + value.numel()].copy_(value.detach().reshape(-1))
-        offset += value.numel()
+    values = [value.detach().reshape(-1) for value in network.state_dict().values()]
+    torch.from_numpy(out).copy_(torch.cat(values))  # one transfer where they are on a GPU
 
 
 @torch.no_grad()
 def load_flat_weights(network: torch.nn.Module, flat: NDArray[np.float32]) -> None:
     """Set all weights from `flat [num_weights]`, the inverse of `flatten_weights`."""
-    source = torch.from_numpy(flat)
-    offset = 0
-    for value in network.state_dict().values():
-        value.copy_(source[offset : offset + value.numel()].view_as(value))
-        offset += value.numel()
+    values = list(network.state_dict().values())
+    source = torch.from_numpy(flat).to(values[0].device)  # one transfer where they are on a GPU
+    for value, given in zip(values, source.split([value.numel() for value in values]), strict=True):
+        value.copy_(given.view_as(value))

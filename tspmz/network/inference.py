@@ -103,7 +103,7 @@ class SearchModel:
         self._shape = (instances, episodes)
         size = (self._num_nodes, instances * episodes, self.network.embedding_dim)
         if self._embeddings.shape != size:
-            self._embeddings = torch.zeros(size, device=self.device)
+            self._embeddings = torch.empty(size, device=self.device)
 
 
 def _expand(

@@ -46,6 +46,11 @@ class Support(torch.nn.Module):
         """C."""
         return 2 * self.size + 1
 
+    @property
+    def largest(self) -> float:
+        """The largest scalar that it can tell; the smallest is minus that."""
+        return float(inverse_transform(torch.tensor(self.size * self.step)))
+
     def to_scalar(self, logits: Tensor) -> Tensor:
         """Expected value of `logits [..., C]`, mapped back to the original scale: `[...]` float32."""
         with torch.autocast(logits.device.type, enabled=False):  # in bfloat16 small values would be lost

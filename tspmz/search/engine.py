@@ -92,6 +92,7 @@ class BatchedSearch:
         self.batch_size = batch_size
         self.num_actions = num_actions
         self.num_simulations = num_simulations
+        self.discount = discount
         self._gumbel_scale = gumbel_scale
         self._dirichlet_alpha = dirichlet_alpha
         self._settings = make_settings(
