@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,12 @@ class Turns:
     Args:
         num_cities: N.
         folder: of the run.
+        settings: other than the defaults.
     """
 
-    def __init__(self, num_cities: int, folder: Path) -> None:
-        config = load_config(values={"problem.num_cities": num_cities, "learner.checkpoint_seconds": 86_400.0})
+    def __init__(self, num_cities: int, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+        fixed = {"problem.num_cities": num_cities, "learner.checkpoint_seconds": 86_400.0}
+        config = load_config(values={**fixed, **(settings or {})})
         channels = open_channels(config, num_weights(build_network(0, **network_settings(config))))
         writer = channels.ring.writer(0)
         groups = window_per_actor(config)
