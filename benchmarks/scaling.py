@@ -116,7 +116,7 @@ def play_laws(short: bool) -> list[Law]:
 
 
 def _rates(settings: list[dict[str, Any]], short: bool) -> list[float]:
-    """Games/s for each of some settings, measured in turns."""
+    """Games per second of CPU time for each of some settings, measured in turns."""
     small = {"selfplay.groups_in_parallel": 1} if short else {}
     players = [Player(small | values) for values in settings]
     candidates = {str(i): here(player.play, time.process_time) for i, player in enumerate(players)}

@@ -48,8 +48,8 @@ def test_resumed_run_keeps_the_best_of_before(tmp_path: Path) -> None:
     assert load_checkpoint(path)["learner"]["train_steps"] == 7
 
 
-@pytest.mark.parametrize("changed", [{"instances": 9}, {"instance_seed": 5}, {"reference": "lkh"}])
-def test_gaps_of_other_instances_or_references_are_not_compared(changed: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", [{"instances": 9}, {"instance_seed": 5}])
+def test_gaps_of_other_instances_are_not_compared(changed: dict[str, Any], tmp_path: Path) -> None:
     path, network = tmp_path / BEST_MODEL, tiny_network(num_cities=5)
     measured_on = {"instances": 3, "instance_seed": 1, "reference": "farthest insertion"}
     BestModel(path, tiny_config()).offer(network, 7, figures(0.2) | measured_on)
@@ -58,6 +58,16 @@ def test_gaps_of_other_instances_or_references_are_not_compared(changed: dict[st
     assert again.offer(network, 9, figures(0.3) | measured_on | changed)
     assert not again.offer(network, 10, figures(0.35) | measured_on | changed)
     assert load_checkpoint(path)["learner"]["train_steps"] == 9
+
+
+def test_lengths_count_where_the_reference_has_changed(tmp_path: Path) -> None:
+    path, network = tmp_path / BEST_MODEL, tiny_network(num_cities=5)
+    by_insertion = {"reference": "farthest insertion", "tour_length_greedy": 2.0}
+    BestModel(path, tiny_config()).offer(network, 7, figures(0.1) | by_insertion)
+    again = BestModel(path, tiny_config())  # LKH was installed meanwhile: its tours are shorter, the gaps larger
+    assert not again.offer(network, 8, figures(0.3) | {"reference": "lkh", "tour_length_greedy": 2.1})
+    assert again.offer(network, 9, figures(0.2) | {"reference": "lkh", "tour_length_greedy": 1.9})
+    assert not again.offer(network, 10, figures(0.2) | {"reference": "lkh", "tour_length_greedy": 1.9})
 
 
 def test_damaged_file_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -269,6 +269,10 @@ def test_memory_of_what_is_made_at_a_time_is_bounded(cities: int, simulations: i
         ({"dynamics": "true"}, "dynamics = 'true' needs decode = 'search'"),
         ({"decode": "sample", "backup": "max"}, "backup needs decode = 'search'"),
         ({"samples": 2}, "samples needs decode = 'sample'"),
+        (
+            {"decode": "search", "dynamics": "true", "prior": "uniform", "leaf_values": "network"},
+            "leaf_values = 'network' needs a network's prior",
+        ),
         ({"decode": "search", "leaf_values": "zero"}, "leaf_values needs decode = 'search' and dynamics = 'true'"),
     ],
 )

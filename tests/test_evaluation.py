@@ -16,7 +16,6 @@ from tspmz.checkpoint import load_checkpoint, save_checkpoint
 from tspmz.decode import Decoding, decode
 from tspmz.errors import RunError, UsageError
 from tspmz.evaluation import evaluate, gap_interval
-from tspmz.pretrained import DEFAULT
 from tspmz.tsp.instances import InstanceError, load_instances
 from tspmz.tsp.reference import solve_exact
 from tspmz.tsp.tours import tour_length
@@ -297,7 +296,7 @@ def test_uniform_priors_need_no_run() -> None:
 
 def test_everything_else_asks_the_agent_that_comes_along() -> None:
     result = evaluate(None, SPEC, decode="search", dynamics="true", reference="exact", device="cpu")
-    assert result.source == DEFAULT
+    assert result.source == "tsp20"
     assert result.train_steps > 0
     assert result.gaps is not None
 

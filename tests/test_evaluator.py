@@ -48,12 +48,10 @@ def images(directory: Path) -> list[str]:
 
 
 def test_held_out_instances_depend_on_their_own_seed_only() -> None:
-    beats: list[int] = []
-    one = held_out_instances(tiny_config(run__seed=1), lambda: beats.append(1))
+    one = held_out_instances(tiny_config(run__seed=1), lambda: None)
     other = held_out_instances(tiny_config(run__seed=2), lambda: None)
     assert np.array_equal(one.coordinates, other.coordinates)
     assert one.coordinates.shape == (3, 5, 2)
-    assert len(beats) in (0, 3)
     again = held_out_instances(tiny_config(evaluation__instance_seed=1), lambda: None)
     assert not np.array_equal(one.coordinates, again.coordinates)
 

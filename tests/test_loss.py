@@ -70,6 +70,19 @@ def dense_cross_entropy(logits: list[float], scalar: float) -> float:
     return sum(max(0.0, 1 - abs(i - position)) * (norm - logit) for i, logit in enumerate(logits))
 
 
+def test_entropy_is_of_the_states_that_teach_the_value_unless_it_has_a_bonus() -> None:
+    tours = np.stack([np.random.default_rng(seed).permuted(np.tile(np.arange(6), (3, 1)), axis=1) for seed in (1, 2)])
+    unrolled = torch.tensor([[0, 3], [2, 1]])
+    network = tiny_network()
+    some, every = loss_inputs(tours, unrolled=unrolled), loss_inputs(tours)
+    few = loss_inputs(tours, positions=unrolled)
+    entropies = [loss_of(network, inputs).entropy.item() for inputs in (some, few, every)]
+    assert entropies[0] == pytest.approx(entropies[1], rel=1e-5)
+    assert entropies[0] != pytest.approx(entropies[2], rel=1e-3)
+    with_bonus = loss_of(network, some, entropy_bonus=0.1).entropy.item()
+    assert with_bonus == pytest.approx(entropies[2], rel=1e-5)
+
+
 TOURS = [[[0, 1, 2, 3], [2, 0, 3, 1]]]
 """One group of two episodes on four cities: 3, 2 and 1 cities to choose from."""
 

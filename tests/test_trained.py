@@ -62,6 +62,16 @@ def test_initial_weights_that_mean_something_else_are_refused(tmp_path: Path, se
         initial_network(tiny_config(learner__initial_weights=str(tmp_path), **setting))
 
 
+def test_what_actions_look_like_matters_where_the_network_is_told(tmp_path: Path) -> None:
+    plane = {"network__action_input": "plane"}
+    TinyRun(tmp_path / "attention", played=0).loop.save()
+    initial_network(tiny_config(learner__initial_weights=str(tmp_path / "attention"), **plane))
+    TinyRun(tmp_path / "told", played=0, network__kind="fullyconnected").loop.save()
+    told = {"learner__initial_weights": str(tmp_path / "told"), "network__kind": "fullyconnected"}
+    with pytest.raises(UsageError, match=r"made for network.action_input = one_hot, the settings say plane"):
+        initial_network(tiny_config(**told, **plane))
+
+
 def test_wrong_initial_weights_are_refused_before_a_run_begins(tmp_path: Path) -> None:
     config = tiny_config(learner__initial_weights=str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="nowhere"):

@@ -268,3 +268,12 @@ def test_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert learner_device("auto") == "cpu"
     with pytest.raises(RunError, match="no CUDA device here"):
         learner_device("cuda")
+
+
+@pytest.mark.parametrize(("support_size", "warned"), [(7, True), (8, False)])
+def test_values_beyond_the_support_are_said(
+    support_size: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five edges are worth 5 at most; eight atoms of 0.2 end at h^-1(1.6) = 5.7, seven at h^-1(1.4) = 4.7."""
+    TinyRun(tmp_path, played=0, problem__reward="one_minus_edge", network__support_size=support_size)
+    assert ("raise network.support_size" in caplog.text) is warned

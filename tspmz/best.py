@@ -14,8 +14,8 @@ from tspmz.config import Config
 from tspmz.replay.files import FileSystem
 
 _LOG = logging.getLogger(__name__)
-_MEASURED_ON = ("instances", "instance_seed", "reference")
-"""Figures that say what a gap is of: gaps of others cannot be compared."""
+_MEASURED_ON = ("instances", "instance_seed")
+"""Figures that say what tours were measured on: those of others cannot be compared."""
 
 
 class BestModel:
@@ -46,15 +46,19 @@ class BestModel:
             _LOG.warning("the best model so far cannot be read, the next one replaces it: %s", error)
 
     def offer(self, network: torch.nn.Module, train_steps: int, figures: dict[str, Any]) -> bool:
-        """Keep `network` if its `figures["gap_greedy"]` is the smallest so far; True if it was written.
+        """Keep `network` if its greedy tours are the shortest so far; True if it was written.
 
-        The smallest of those that were measured on the same instances with the same reference, that is: otherwise it
-        takes the place of what is there. A disk that refuses costs the file, not the run.
+        A model that was measured on other instances than the kept one takes its place. A disk that refuses costs the
+        file, not the run.
+
+        Args:
+            network: of the run.
+            train_steps: that it has had.
+            figures: `gap_greedy`; `tour_length_greedy`, which counts where the reference has changed; and what they
+                were measured on: `instances`, `instance_seed`, `reference`.
         """
         gap = float(figures["gap_greedy"])
-        known = [key for key in _MEASURED_ON if key in figures and key in self._figures]
-        comparable = all(figures[key] == self._figures[key] for key in known)
-        if math.isnan(gap) or (comparable and gap >= self.gap):
+        if math.isnan(gap) or (self._comparable(figures) and not self._shorter(figures)):
             return False
         state = {
             "config": self._config.to_dict(),
@@ -68,3 +72,12 @@ class BestModel:
             return False
         self.gap, self._figures = gap, figures
         return True
+
+    def _comparable(self, figures: dict[str, Any]) -> bool:
+        known = [key for key in _MEASURED_ON if key in figures and key in self._figures]
+        return all(figures[key] == self._figures[key] for key in known)
+
+    def _shorter(self, figures: dict[str, Any]) -> bool:
+        if self._figures and self._figures.get("reference") != figures.get("reference"):
+            return float(figures["tour_length_greedy"]) < float(self._figures.get("tour_length_greedy", math.inf))
+        return float(figures["gap_greedy"]) < self.gap

@@ -303,14 +303,15 @@ def check_options(decoding: Decoding) -> None:
     Raises:
         UsageError: names the first.
     """
-    searches, true_rules = decoding.decode == "search", decoding.true_rules
+    searches, true_rules, guided = decoding.decode == "search", decoding.true_rules, decoding.prior != "uniform"
     for name, given, possible, needed in (
         ("simulations", decoding.simulations is not None, searches, "decode = 'search'"),
         ("dynamics = 'true'", decoding.dynamics == "true", searches, "decode = 'search'"),
         ("backup", decoding.backup is not None, searches, "decode = 'search'"),
         ("samples", decoding.samples > 1, decoding.decode == "sample", "decode = 'sample'"),
-        ("prior = 'uniform'", decoding.prior == "uniform", true_rules, "decode = 'search' and dynamics = 'true'"),
+        ("prior = 'uniform'", not guided, true_rules, "decode = 'search' and dynamics = 'true'"),
         ("leaf_values", decoding.leaf_values is not None, true_rules, "decode = 'search' and dynamics = 'true'"),
+        ("leaf_values = 'network'", decoding.leaf_values == "network", guided, "a network's prior"),
     ):
         if given and not possible:
             raise UsageError(f"{name} needs {needed}")

@@ -185,8 +185,8 @@ def unroll_loss(
 def combined(losses: Sequence[Losses], shares: Sequence[float]) -> Losses:
     """The losses of a batch from those of its parts, which hold `shares` of its groups, in order.
 
-    Exact but for one thing: states past the end of an episode do not count, and are as many in one part as in another
-    only on average.
+    Exact but for one thing: states past the end of an episode do not count, nor do those without a choice for the
+    entropy, and they are as many in one part as in another only on average.
     """
     if len(losses) == 1:
         return losses[0]

@@ -45,7 +45,8 @@ class MuZero:
 
     def __init__(self, config: Config | Mapping[str, Any] | None = None) -> None:
         self.config = config if isinstance(config, Config) else config_of(config or {})
-        self._given = flat_values(config) if isinstance(config, Config) else dict(config or {})
+        self._own = self.config
+        self._own_keys = list(flat_values(config) if isinstance(config, Config) else config or {})
         self.agent: Agent | None = None
         self.run_dir: Path | None = None
 
@@ -70,10 +71,15 @@ class MuZero:
         if resume and run_dir is None:
             raise UsageError("resume: name the run to go on with")
         folder = next_run_dir(self.config.problem.num_cities) if run_dir is None else Path(run_dir)
-        config = build_config({**flat_values(read_config(folder)), **self._given}) if resume else self.config
-        code = train(config, folder, resume)
+        code = train(self._resumed_config(folder) if resume else self.config, folder, resume)
         self.load_model(folder)
         return code
+
+    def _resumed_config(self, folder: Path) -> Config:
+        """The stored settings of a run, and on top those that were asked for here, not what stands around them."""
+        mine = flat_values(self.config)
+        keys = self._own_keys if self.config is self._own else mine
+        return build_config({**flat_values(read_config(folder)), **{key: mine[key] for key in keys}})
 
     def load_model(self, path: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Agent:
         """Load a trained model; its settings take the place of the present ones.
@@ -98,6 +104,7 @@ class MuZero:
         if Path(path).is_dir():
             self.run_dir = Path(path)
         self.agent, self.config = agent, agent.config
+        self._own, self._own_keys = agent.config, []
         return agent
 
     def test(

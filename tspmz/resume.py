@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tspmz.channels import Channels, oldest_in_window, slots_per_actor, stored_fields
 from tspmz.checkpoint import CheckpointError, check_run_state, list_checkpoints, load_checkpoint, load_latest, tidy
-from tspmz.config import Config
+from tspmz.config import Config, ConfigError
 from tspmz.config_files import config_hash, differences
 from tspmz.errors import RunError, UsageError
 from tspmz.replay.files import FileSystem
@@ -44,8 +44,8 @@ def find_restored(
     Raises:
         UsageError: settings that cannot change are others than those of the run; then nothing was touched.
         CheckpointError: no checkpoint can be used; a run never starts again from nothing.
-        RunError: the checkpoint is of another run, episodes should be there and none can be used, some are from a
-            newer version, or the disk refuses.
+        RunError: the stored settings cannot be read, the checkpoint is of another run, episodes should be there and
+            none can be used, some are from a newer version, or the disk refuses.
     """
     _refuse_changes(run.path, config, files)
     try:
@@ -67,11 +67,11 @@ def find_restored(
 
 def _refuse_changes(run_dir: Path, config: Config, files: FileSystem | None) -> None:
     """Before anything is read with other settings, which would set all stored episodes aside."""
-    changes = [
-        f"{key} = {new}, stored {old}"
-        for key, old, new, fixed in differences(read_config(run_dir, files), config)
-        if fixed
-    ]
+    try:
+        found = differences(read_config(run_dir, files), config)
+    except ConfigError as error:
+        raise RunError(str(error)) from None
+    changes = [f"{key} = {new}, stored {old}" for key, old, new, fixed in found if fixed]
     if changes:
         raise UsageError(f"{run_dir}: these settings cannot change when a run is resumed: {'; '.join(changes)}")
 

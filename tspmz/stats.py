@@ -77,7 +77,10 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _level("policy_loss", "nats", "cross-entropy of the policy"),
         _level("value_loss", "nats", "cross-entropy of the value"),
         _level("reward_loss", "nats", "cross-entropy of the reward"),
-        _level("policy_entropy", "nats", "entropy of the policy over legal cities"),
+        _level(
+            "policy_entropy", "nats",
+            "entropy of the policy over legal cities; without entropy bonus, of the states only that teach the value",
+        ),
         _level("value_error", "length", "root mean square of value minus target"),
         _level("reward_error", "length", "root mean square of reward minus target"),
     _level("gradient_norm", "", "norm of the gradient before clipping"),

@@ -326,6 +326,8 @@ def initial_network(config: Config) -> AnyNetwork:
         state, path = read_agent_state(config.learner.initial_weights)
         theirs = config_from_dict(state["config"], str(path)).network
         for name in _SAME_SHAPES:
+            if name == "action_input" and config.network.kind == "attention":
+                continue  # which takes none
             wanted, given = getattr(theirs, name), getattr(config.network, name)
             if wanted != given:
                 raise UsageError(

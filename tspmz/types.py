@@ -27,7 +27,7 @@ class Group(NamedTuple):
         rewards: `[G, T]` float32, minus the added edge, whatever `problem.reward` is; the last one includes the
             closing edge.
         root_values: `[G, T]` float32, searched mean value of the state before each move, in the scale of
-            `problem.reward`.
+            `problem.reward`; of play without a search what the network said, or where nobody reads that, the return.
         prior_log_probs: `[G, T]` float32, logarithm of the network's prior (without search and noise) of each move.
         visit_counts: `[G, T, N]` int32 of the root's children.
         action_weights: `[G, T, N]` float32, policy target produced by the search.

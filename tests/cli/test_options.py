@@ -60,6 +60,7 @@ def test_all_problems_are_raised_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_list_settings_prints_every_key(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")  # which makes rich take any output for a terminal
     result = CliRunner().invoke(show, ["--list-settings"], catch_exceptions=False)

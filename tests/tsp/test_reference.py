@@ -170,6 +170,12 @@ def test_default_cache_dir_follows_the_environment(monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", unset)
         assert reference.default_cache_dir() == Path("/home/someone/.cache/tspmz")
 
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(reference.Path, "home", homeless)
+    assert reference.default_cache_dir() is None
+
 
 def test_unknown_source_and_bad_coordinates_are_refused(tmp_path):
     coordinates = np.zeros((1, 5, 2), np.float32)

@@ -218,7 +218,7 @@ class AttentionNetwork(nn.Module):
             history: not used: the state is all that the future depends on.
         """
         ends = gather(context.as_first, first) + gather(context.as_current, current)
-        return torch.baddbmm(ends, legal_actions, context.as_unvisited)
+        return torch.baddbmm(ends, legal_actions, context.as_unvisited).float()  # also where products are bfloat16
 
     def dynamics(self, context: Context, embeddings: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings `[M, E, D]` after `actions [M, E]` and reward logits `[M, E, C]`."""

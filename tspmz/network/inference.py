@@ -24,7 +24,7 @@ class SearchModel:
         network: in evaluation mode, on `device`.
         num_nodes: nodes of a tree, simulations + 1.
         device: where the network runs.
-        with_values: False: `initial` leaves the value head out and says 0, for a search that values states otherwise.
+        with_values: False: `initial` leaves the value head out and says 0, where states are valued otherwise, or not.
         compiled: the work of `recurrent` is compiled, for calls of one shape.
     """
 

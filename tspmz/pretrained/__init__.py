@@ -11,6 +11,7 @@ from tspmz.errors import UsageError
 
 DIRECTORY = Path(__file__).parent
 
+
 def model_names() -> list[str]:
     """Names of the models that are there."""
     return sorted(path.stem for path in DIRECTORY.glob("*.pt"))

@@ -183,10 +183,13 @@ def solve_problem(problem: tsplib.Problem, source: ReferenceSource, runs: int = 
         raise ReferenceSolverError(f"lkh gave no tour: {error}") from None
 
 
-def default_cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/tspmz`, or `~/.cache/tspmz` where the variable is unset or relative."""
+def default_cache_dir() -> Path | None:
+    """`$XDG_CACHE_HOME/tspmz`, or `~/.cache/tspmz` where the variable is unset or relative; None without a home."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "tspmz"
+    try:
+        return (base if base.is_absolute() else Path.home() / ".cache") / "tspmz"
+    except RuntimeError:  # the user has none
+        return None
 
 
 def solve_reference(
