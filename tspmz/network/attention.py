@@ -242,7 +242,7 @@ class AttentionNetwork(nn.Module):
             value_rows: `[M, V]` int64, of which of the E states the value is wanted; None = of all.
         """
         states = self.state_norm(embeddings)
-        glimpses = self._glimpse(context, states, current, legal_bias)
+        glimpses = self.glimpse(context, states, current, legal_bias)
         scores = torch.baddbmm(gather(context.edge_scores, current), states, context.states_to_scores)
         scores = torch.baddbmm(scores, glimpses, context.glimpses_to_scores)
         policy_logits = torch.add(legal_bias, torch.tanh(scores.float()), alpha=self.tanh_clipping)
@@ -250,8 +250,12 @@ class AttentionNetwork(nn.Module):
         features = torch.cat((states, self.glimpse_out(glimpses)), dim=-1)
         return policy_logits, self.value_out(F.relu(self.value_in(features)))
 
-    def _glimpse(self, context: Context, states: Tensor, current: Tensor, legal_bias: Tensor) -> Tensor:
-        """Attention of normalized embeddings `[M, E, D]` over the legal cities, `[M, E, D]`: the heads side by side."""
+    def glimpse(self, context: Context, states: Tensor, current: Tensor, legal_bias: Tensor) -> Tensor:
+        """Attention of normalized embeddings `[M, E, D]` over the legal cities, `[M, E, D]`: the heads side by side.
+
+        Written out: at tens of episodes and cities per instance, plain batched products take half the time of torch's
+        fused kernel. `current` and `legal_bias` as for `prediction`.
+        """
         m, e, dim = states.shape
         heads = self.num_heads
         queries = self.glimpse_query(states).view(m, e, heads, -1).transpose(1, 2).reshape(m * heads, e, -1)

@@ -78,35 +78,25 @@ class AttentionRollout:
 
     - The embedding of a state is a sum over cities, so a move changes it by two rows of tables.
     - Scores are left before their tanh, which keeps their order.
-
-    Attention is written out: at these sizes (some tens of episodes and cities per instance) plain batched products
-    take half the time of torch's fused kernel.
     """
 
     def __init__(self, network: AttentionNetwork, coordinates: Tensor, starts: Tensor) -> None:
         m, n, _ = coordinates.shape
         self._network = network
         self._context = context = network.encode(coordinates)
-        self._shape = (m, starts.shape[1], n)
         # arriving in a city it becomes the current one and is no longer unvisited
         self._arriving = context.as_current - context.as_unvisited
         everywhere = context.as_unvisited.sum(dim=1, keepdim=True)
         self._embeddings = everywhere + gather(context.as_first, starts) + gather(self._arriving, starts)
         self._current = starts
-        self._bias = torch.zeros(self._shape, device=coordinates.device)
+        self._bias = torch.zeros(m, starts.shape[1], n, device=coordinates.device)
         self._bias.scatter_(2, starts.unsqueeze(-1), _ILLEGAL)
 
     def scores(self) -> Tensor:
         """See `Rollout`."""
-        network, context, (m, g, n) = self._network, self._context, self._shape
-        heads, dim = network.num_heads, network.embedding_dim
-        states = network.state_norm(self._embeddings)
-        queries = network.glimpse_query(states).view(m, g, heads, dim // heads).transpose(1, 2)
-        leans = gather(context.leans, self._current.repeat_interleave(heads, dim=0)).view(m, heads, g, n)
-        leans += self._bias.unsqueeze(1)
-        queries = queries.reshape(m * heads, g, dim // heads)
-        weights = torch.baddbmm(leans.view(m * heads, g, n), queries, context.glimpse_keys).softmax(-1)
-        glimpses = torch.bmm(weights, context.glimpse_values).view(m, heads, g, -1).transpose(1, 2).reshape(m, g, dim)
+        context = self._context
+        states = self._network.state_norm(self._embeddings)
+        glimpses = self._network.glimpse(context, states, self._current, self._bias)
         scores = gather(context.edge_scores, self._current).add_(self._bias)
         return scores.baddbmm_(states, context.states_to_scores).baddbmm_(glimpses, context.glimpses_to_scores)
 
