@@ -120,8 +120,9 @@ def unroll_loss(
     """Loss of a batch (MuZero, eq. 1 and appendix G).
 
     Every position is embedded from its true state (k = 0). U of the P positions also teach the value, and are then
-    followed for `unroll_steps` moves in the learned model. The policy and value losses of each step k >= 1 weigh
-    U / P / unroll_steps, those of the reward 1 / unroll_steps. A state past the end of its episode counts for nothing.
+    followed for `unroll_steps` moves in the learned model. The policy losses of each step k >= 1 weigh
+    U / P / unroll_steps, since P positions teach the policy at k = 0; those of the value, which the same U teach
+    there, and of the reward 1 / unroll_steps. A state past the end of its episode counts for nothing.
     """
     num_groups, group_size, _ = inputs.tours.shape
     order = torch.argsort(inputs.tours, dim=-1)  # [M, G, N] when each city is visited
@@ -151,7 +152,7 @@ def unroll_loss(
         inputs = _unrolled_only(inputs)
         states = _states_at(inputs, order, 0)
         value_weight, policy_weight = _weights(inputs, inputs.positions.shape[1])
-    # a predicted state weighs the same wherever it comes from, or the few unrolled ones drown the others in their noise
+    # in the policy, a predicted state weighs what a true one does, or the few drown the many in their noise
     share = inputs.positions.shape[1] / (policy.shape[1] / group_size) / max(unroll_steps, 1)
     for k in range(1, unroll_steps + 1):
         before = states
@@ -163,7 +164,7 @@ def unroll_loss(
         seen.add(inputs.positions + k, values.detach() - states.value_targets, states.loss_mask)
         reward = network.support.cross_entropy(reward_logits, before.rewards)
         policy_loss = policy_loss + share * _policy_mean(policy, states, policy_weight)
-        value_loss = value_loss + share * _mean(value, value_weight, states.loss_mask)
+        value_loss = value_loss + _mean(value, value_weight, states.loss_mask) / unroll_steps
         reward_loss = reward_loss + _mean(reward, value_weight, before.loss_mask) / unroll_steps
         predicted = network.support.to_scalar(reward_logits.detach())
         squared = (predicted - before.rewards) ** 2
