@@ -200,7 +200,7 @@ def _of_writers(short: bool) -> Table:
     specs = fields_for(_CITIES, _EPISODES, "visit_counts")
     item = Ring(1, 2, specs).empty_records(1).dtype.itemsize
     most = 2 if short else max(_WRITERS)
-    slots = max(2 * _BATCH, _RING_BYTES // item)  # of each shard, which is larger than the caches
+    slots = _RING_BYTES // item  # of each shard, which is larger than the caches
     rounds, seconds = (1, 0.0) if short else (5, 0.2)
     rows: list[list[Cell]] = []
     with Crew(most, _writing, Ring(most, slots, specs), slots, item) as crew:
