@@ -1,17 +1,20 @@
 """What is each part of the training worth? One setting changed at a time, the same minutes and cores for all.
 
     python -m benchmarks.ablation --out DIR [--minutes 5] [--seeds 3] [--only NAME ...]
+    python -m benchmarks.ablation --results FILE --kept
 
 Each variant is trained like the first one, which has the settings that `--cities` chooses, except for what its name
 says; then the last checkpoint's greedy tours are measured on instances that no training has seen. Mean and range over
 the seeds. Trainings run one after the other; those that are finished are kept in a file (`--results`) and not done
-again. A setting whose default is something else does not get its others tuned for it: a row says what a change alone
-does.
+again; `--kept` shows what it holds so far. A machine of another speed needs another file, or rows differ by more than
+their names say. A setting whose default is something else does not get its others tuned for it: a row says what a
+change alone does.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +24,7 @@ import click
 from benchmarks.learning import COUNTS, Plan, instance_files, train_tspmz
 from benchmarks.live_run import end_in_order_at_sigterm
 from benchmarks.rendering import markdown_lines
-from benchmarks.trainings import Training, opened, results_option, spread
+from benchmarks.trainings import Training, Trainings, opened, results_option, spread
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -64,7 +67,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """What each variant changes, beside the first one, which changes nothing."""
 
-WAYS = ("one start", "all starts")
+WAYS = ("one start", "all starts", "all starts x 8")
 
 
 class Outcome(NamedTuple):
@@ -90,12 +93,35 @@ def outcome(variant: str, trainings: list[Training]) -> Outcome:
 
 def table(outcomes: list[Outcome]) -> str:
     """As it stands in the docs, the order being that of the variants."""
-    columns = ("variant", *(f"{way}, gap %" for way in WAYS), "train steps")
+    columns = ("variant", "seeds", *(f"{way}, gap %" for way in WAYS), "train steps")
     lines = []
     for one in outcomes:
         steps = f"{sum(one.train_steps) / len(one.train_steps):,.0f}"
-        lines.append([one.variant, *(spread(one.gaps[way]) for way in WAYS), steps])
+        lines.append([one.variant, str(len(one.train_steps)), *(spread(one.gaps[way]) for way in WAYS), steps])
     return markdown_lines(columns, [column != "variant" for column in columns], lines)
+
+
+def kept_outcomes(trainings: list[Training], cities: int, minutes: float) -> list[Outcome]:
+    """Of the variants that any of the trainings of this size and budget is of, in their order."""
+    chosen = [training for training in trainings if (training.cities, training.minutes) == (cities, minutes)]
+    of_variant = {name: [training for training in chosen if training.name == name] for name in VARIANTS}
+    return [outcome(name, found) for name, found in of_variant.items() if found]
+
+
+def train_variants(plan: Plan, kept: Trainings, variants: list[str], minutes: float, seeds: int) -> Iterator[Outcome]:
+    """One variant after the other; its trainings that are kept are not done again."""
+    import torch
+
+    torch.set_num_threads(1)
+    for variant in variants:
+        place = plan.out / f"variant-{list(VARIANTS).index(variant)}"
+        place.mkdir(exist_ok=True)
+        own = plan._replace(settings=VARIANTS[variant], out=place)
+        trainings = [
+            kept.get(variant, plan.cities, minutes, seed, len(plan.cores), partial(train_tspmz, own, minutes, seed))
+            for seed in range(seeds)
+        ]
+        yield outcome(variant, trainings)
 
 
 @click.command()
@@ -105,37 +131,31 @@ def table(outcomes: list[Outcome]) -> str:
 @click.option("--cores", default=2, show_default=True, help="That each training may use.")
 @click.option("--only", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="These variants; default: all.")
 @click.option("--instance-seed", default=555, show_default=True, help="Of the instances it is measured on.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for runs and instances.")
+@click.option("--kept", "only_kept", is_flag=True, help="Train nothing: show what the file of --results holds.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for runs and instances.")
 @results_option
 def main(
-    cities: str, minutes: float, seeds: int, cores: int, names: tuple[str, ...], instance_seed: int, out: Path,
-    results: Path | None,
+    cities: str, minutes: float, seeds: int, cores: int, names: tuple[str, ...], instance_seed: int, only_kept: bool,
+    out: Path | None, results: Path | None,
 ) -> None:  # fmt: skip
     """Train every variant and print the table."""
-    import torch
-
-    end_in_order_at_sigterm()
-    torch.set_num_threads(1)
-    out.mkdir(parents=True, exist_ok=True)
-    kept = opened(results or out / "results.json")
-    references = instance_files(int(cities), (instance_seed,), out)
-    available = sorted(os.sched_getaffinity(0))[:cores]
-    outcomes = []
-    for number, (variant, settings) in enumerate(VARIANTS.items()):
-        if names and variant not in names:
-            continue
-        place = out / f"variant-{number}"
-        place.mkdir(exist_ok=True)
-        plan = Plan(int(cities), available, 1, 0, settings, references, place)
-        trainings = [
-            kept.get(variant, int(cities), minutes, seed, len(available), partial(train_tspmz, plan, minutes, seed))
-            for seed in range(seeds)
-        ]
-        outcomes.append(outcome(variant, trainings))
-    click.echo(
-        f"{cities} cities ({COUNTS[int(cities)]:,}), {minutes:g} minutes, {len(available)} cores, {seeds} seeds:\n\n"
-        f"{table(outcomes)}\n"
-    )
+    if only_kept:
+        if results is None:
+            raise click.UsageError("--kept shows the file of --results: name one.")
+        outcomes = kept_outcomes(opened(results).all, int(cities), minutes)
+        if not outcomes:
+            raise click.UsageError(f"{results} holds no training of {cities} cities for {minutes:g} minutes.")
+    elif out is None:
+        raise click.UsageError("Missing option '--out': the folder for runs and instances.")
+    else:
+        end_in_order_at_sigterm()
+        out.mkdir(parents=True, exist_ok=True)
+        references = instance_files(int(cities), (instance_seed,), out)
+        available = sorted(os.sched_getaffinity(0))[:cores]
+        plan = Plan(int(cities), available, 1, 0, {}, references, out)
+        chosen = [name for name in VARIANTS if not names or name in names]
+        outcomes = list(train_variants(plan, opened(results or out / "results.json"), chosen, minutes, seeds))
+    click.echo(f"{cities} cities ({COUNTS[int(cities)]:,}), {minutes:g} minutes:\n\n{table(outcomes)}\n")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from benchmarks.ablation import VARIANTS, outcome, table
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.ablation import VARIANTS, WAYS, main, outcome, table
 from benchmarks.results import Machine
-from benchmarks.trainings import Point, Training
+from benchmarks.trainings import Point, Training, Trainings
 from tspmz.config_files import build_config, flat_values
 
 MACHINE = Machine("a cpu", 2, "none", 0.0, "abc", {})
@@ -20,9 +23,32 @@ def test_variant_is_valid_and_changes_something(variant: str) -> None:
 
 
 def test_outcome_and_table_by_hand() -> None:
-    ends = [
-        Point(5.0, steps, {"a": {"one start": gap, "all starts": 0.0}}, {}) for steps, gap in ((100, 0.05), (200, 0.1))
-    ]
+    gaps = [dict.fromkeys(WAYS, 0.0) | {"one start": gap} for gap in (0.05, 0.1)]
+    ends = [Point(5.0, steps, {"a": of_set}, {}) for steps, of_set in zip((100, 200), gaps, strict=True)]
     found = outcome("x", [Training("x", 20, 5.0, seed, [end], MACHINE) for seed, end in enumerate(ends)])
     assert found.gaps["one start"] == pytest.approx([0.05, 0.1])
-    assert "| x | 7.500 (5.000 to 10.000) | 0.000 (0.000 to 0.000) | 150 |" in table([found])
+    zero = "0.000 (0.000 to 0.000)"
+    assert f"| x | 2 | 7.500 (5.000 to 10.000) | {zero} | {zero} | 150 |" in table([found])
+
+
+def test_kept_trainings_make_a_table_without_any_training(tmp_path: Path) -> None:
+    """Variants of any number of seeds, in their order; what is of other cities, minutes or names stays out."""
+    path = tmp_path / "results.json"
+    kept = Trainings(path)
+    wanted = [("no search", 20, 5.0, 0), ("as it is", 20, 5.0, 0), ("as it is", 20, 5.0, 1)]
+    for name, cities, minutes, seed in [*wanted, ("1 simulation", 50, 5.0, 0), ("2 layers", 20, 4.0, 0)]:
+        ends = [Point(minutes, 100, {"a": dict.fromkeys(WAYS, 0.01 * (seed + 1))}, {})]
+        kept.get(name, cities, minutes, seed, 2, lambda ends=ends: ends)
+    shown = CliRunner().invoke(main, ["--results", str(path), "--kept"])
+    lines = [line.split(" | ")[:3] for line in shown.output.splitlines() if line.startswith("| ")]
+    assert lines[1:] == [["| as it is", "2", "1.500 (1.000 to 2.000)"], ["| no search", "1", "1.000"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [(["--kept"], "--results"), (["--kept", "--results", "absent.json"], "absent.json"), ([], "--out")],
+)  # fmt: skip
+def test_command_says_what_is_missing(words: list[str], missing: str) -> None:
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2
+    assert missing in refused.output
