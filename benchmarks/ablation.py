@@ -8,7 +8,8 @@ says; then the last checkpoint's greedy tours are measured on instances that no 
 the seeds. Trainings run one after the other; those that are finished are kept in a file (`--results`) and not done
 again; `--kept` shows what it holds so far. A machine of another speed needs another file, or rows differ by more than
 their names say. A setting whose default is something else does not get its others tuned for it: a row says what a
-change alone does.
+change alone does, and what comes with it: values from n steps leave no episode a walk of the best tour from another
+start, so that these rows stand beside the one without such walks.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from benchmarks.beside_pomo import WAYS
 from benchmarks.learning import COUNTS, Plan, instance_files, train_tspmz
 from benchmarks.live_run import end_in_order_at_sigterm
 from benchmarks.rendering import markdown_lines
@@ -67,8 +69,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """What each variant changes, beside the first one, which changes nothing."""
 
-WAYS = ("one start", "all starts", "all starts x 8")
-
 
 class Outcome(NamedTuple):
     """All seeds of a variant.
@@ -101,10 +101,10 @@ def table(outcomes: list[Outcome]) -> str:
     return markdown_lines(columns, [column != "variant" for column in columns], lines)
 
 
-def kept_outcomes(trainings: list[Training], cities: int, minutes: float) -> list[Outcome]:
-    """Of the variants that any of the trainings of this size and budget is of, in their order."""
+def kept_outcomes(trainings: list[Training], variants: list[str], cities: int, minutes: float) -> list[Outcome]:
+    """Of those variants of which there are trainings of this size and budget, however many."""
     chosen = [training for training in trainings if (training.cities, training.minutes) == (cities, minutes)]
-    of_variant = {name: [training for training in chosen if training.name == name] for name in VARIANTS}
+    of_variant = {name: [training for training in chosen if training.name == name] for name in variants}
     return [outcome(name, found) for name, found in of_variant.items() if found]
 
 
@@ -138,13 +138,14 @@ def main(
     cities: str, minutes: float, seeds: int, cores: int, names: tuple[str, ...], instance_seed: int, only_kept: bool,
     out: Path | None, results: Path | None,
 ) -> None:  # fmt: skip
-    """Train every variant and print the table."""
+    """Train the variants that are not kept yet, and print the table."""
+    variants = [name for name in VARIANTS if not names or name in names]
     if only_kept:
         if results is None:
             raise click.UsageError("--kept shows the file of --results: name one.")
-        outcomes = kept_outcomes(opened(results).all, int(cities), minutes)
+        outcomes = kept_outcomes(opened(results).all, variants, int(cities), minutes)
         if not outcomes:
-            raise click.UsageError(f"{results} holds no training of {cities} cities for {minutes:g} minutes.")
+            raise click.UsageError(f"{results} holds none of these, of {cities} cities for {minutes:g} minutes.")
     elif out is None:
         raise click.UsageError("Missing option '--out': the folder for runs and instances.")
     else:
@@ -153,8 +154,7 @@ def main(
         references = instance_files(int(cities), (instance_seed,), out)
         available = sorted(os.sched_getaffinity(0))[:cores]
         plan = Plan(int(cities), available, 1, 0, {}, references, out)
-        chosen = [name for name in VARIANTS if not names or name in names]
-        outcomes = list(train_variants(plan, opened(results or out / "results.json"), chosen, minutes, seeds))
+        outcomes = list(train_variants(plan, opened(results or out / "results.json"), variants, minutes, seeds))
     click.echo(f"{cities} cities ({COUNTS[int(cities)]:,}), {minutes:g} minutes:\n\n{table(outcomes)}\n")
 
 

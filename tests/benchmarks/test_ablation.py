@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.ablation import VARIANTS, WAYS, main, outcome, table
+from benchmarks.ablation import VARIANTS, main, outcome, table
+from benchmarks.beside_pomo import WAYS
 from benchmarks.results import Machine
 from benchmarks.trainings import Point, Training, Trainings
 from tspmz.config_files import build_config, flat_values
@@ -36,12 +37,16 @@ def test_kept_trainings_make_a_table_without_any_training(tmp_path: Path) -> Non
     path = tmp_path / "results.json"
     kept = Trainings(path)
     wanted = [("no search", 20, 5.0, 0), ("as it is", 20, 5.0, 0), ("as it is", 20, 5.0, 1)]
-    for name, cities, minutes, seed in [*wanted, ("1 simulation", 50, 5.0, 0), ("2 layers", 20, 4.0, 0)]:
+    others = [("1 simulation", 50, 5.0, 0), ("2 layers", 20, 4.0, 0), ("no variant", 20, 5.0, 0)]
+    for name, cities, minutes, seed in [*wanted, *others]:
         ends = [Point(minutes, 100, {"a": dict.fromkeys(WAYS, 0.01 * (seed + 1))}, {})]
         kept.get(name, cities, minutes, seed, 2, lambda ends=ends: ends)
     shown = CliRunner().invoke(main, ["--results", str(path), "--kept"])
     lines = [line.split(" | ")[:3] for line in shown.output.splitlines() if line.startswith("| ")]
     assert lines[1:] == [["| as it is", "2", "1.500 (1.000 to 2.000)"], ["| no search", "1", "1.000"]]
+    shown = CliRunner().invoke(main, ["--results", str(path), "--kept", "--only", "no search"])
+    assert "| no search | 1 |" in shown.output
+    assert "as it is" not in shown.output
 
 
 @pytest.mark.parametrize(
