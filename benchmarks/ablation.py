@@ -54,6 +54,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "128 wide": {"network.embedding_dim": 128},
     "2 layers": {"network.num_layers": 2},
     "4 layers": {"network.num_layers": 4},
+    "losses of value and reward a third": {"learner.value_loss_weight": 0.033, "learner.reward_loss_weight": 0.1},
     "entropy bonus 0.01": {"learner.entropy_bonus": 0.01},
     "drawn uniformly": {"replay.sampling": "uniform"},
     "without importance weights": {"replay.importance_exponent": 0.0},
@@ -118,7 +119,7 @@ def train_variants(plan: Plan, kept: Trainings, variants: list[str], minutes: fl
         place.mkdir(exist_ok=True)
         own = plan._replace(settings=VARIANTS[variant], out=place)
         trainings = [
-            kept.get(variant, plan.cities, minutes, seed, len(plan.cores), partial(train_tspmz, own, minutes, seed))
+            kept.get(own.wanted(variant, minutes, seed), partial(train_tspmz, own, minutes, seed))
             for seed in range(seeds)
         ]
         yield outcome(variant, trainings)

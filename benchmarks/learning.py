@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.beside_pomo import POMO, SEARCHES, TSPMZ, draw, report
 from benchmarks.live_run import ROOT, LiveRun, end_in_order_at_sigterm
-from benchmarks.trainings import Point, Training, Trainings, opened, results_option
+from benchmarks.trainings import Point, Training, Trainings, Wanted, opened, results_option
 
 COUNTS = {20: 1000, 50: 500, 100: 200}
 _LOADING_SECONDS = 600.0
@@ -54,6 +54,12 @@ class Plan(NamedTuple):
     settings: dict[str, Any]
     references: dict[Path, float]
     out: Path
+
+    def wanted(self, name: str, minutes: float, seed: int) -> Wanted:
+        """One of its trainings."""
+        settings = {} if name == POMO else self.settings
+        instances = [file.stem for file in self.references]
+        return Wanted(name, self.cities, minutes, seed, len(self.cores), settings, instances)
 
 
 @contextlib.contextmanager
@@ -160,10 +166,10 @@ def compare(
     for minutes in sorted(budgets):
         for seed in range(seeds):
             ours = partial(train_tspmz, plan, minutes, seed)
-            yield kept.get(TSPMZ, plan.cities, minutes, seed, len(plan.cores), ours)
+            yield kept.get(plan.wanted(TSPMZ, minutes, seed), ours)
             if python != "none":
                 theirs = partial(train_pomo, plan, minutes, seed, python)
-                yield kept.get(POMO, plan.cities, minutes, seed, len(plan.cores), theirs)
+                yield kept.get(plan.wanted(POMO, minutes, seed), theirs)
 
 
 def instance_files(cities: int, sets: tuple[int, ...], out: Path) -> dict[Path, float]:

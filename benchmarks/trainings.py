@@ -36,14 +36,33 @@ class Point(NamedTuple):
     seconds: dict[str, dict[str, float]]
 
 
-class Training(NamedTuple):
-    """A finished training.
+class Wanted(NamedTuple):
+    """A training that a comparison needs.
 
     Attributes:
         name: whose, or of which variant.
         cities: N.
         minutes: its budget.
         seed: its seed.
+        cores: that it may use.
+        settings: of tspmz, beside those that the number of cities chooses.
+        instances: names of the sets that it is measured on.
+    """
+
+    name: str
+    cities: int
+    minutes: float
+    seed: int
+    cores: int
+    settings: dict[str, Any]
+    instances: list[str]
+
+
+class Training(NamedTuple):
+    """A finished training.
+
+    Attributes:
+        name, cities, minutes, seed, settings: as in `Wanted`.
         points: in order, the last one at the end.
         machine: where; of its cores, those that the training could use.
     """
@@ -52,8 +71,14 @@ class Training(NamedTuple):
     cities: int
     minutes: float
     seed: int
+    settings: dict[str, Any]
     points: list[Point]
     machine: Machine
+
+    def is_for(self, wanted: Wanted) -> bool:
+        """Whether a table would show it as that one, whatever its settings and instances."""
+        found = (self.name, self.cities, self.minutes, self.seed, self.machine.cores)
+        return found == (wanted.name, wanted.cities, wanted.minutes, wanted.seed, wanted.cores)
 
 
 class Trainings:
@@ -77,21 +102,35 @@ class Trainings:
         except (TypeError, KeyError, json.JSONDecodeError) as error:
             raise ValueError(f"{path}: not a file of trainings: {error}") from error
 
-    def get(
-        self, name: str, cities: int, minutes: float, seed: int, cores: int, train: Callable[[], list[Point]]
-    ) -> Training:
-        """The one that is kept, or else a new one on so many cores, which is then kept."""
-        for one in self.all:
-            if (one.name, one.cities, one.minutes, one.seed, one.machine.cores) == (name, cities, minutes, seed, cores):
-                return one
-        click.echo(f"{name}: {cities} cities, {minutes:g} minutes, seed {seed}", err=True)
-        made = Training(name, cities, minutes, seed, train(), replace(this_machine(), cores=cores))
+    def get(self, wanted: Wanted, train: Callable[[], list[Point]]) -> Training:
+        """The one that is kept, or else a new one, which is then kept.
+
+        Raises:
+            click.UsageError: the one that is kept is of other settings, or not measured on all of the instances.
+        """
+        for one in filter(lambda one: one.is_for(wanted), self.all):
+            self._check(one, wanted)
+            return one
+        click.echo(f"{wanted.name}: {wanted.cities} cities, {wanted.minutes:g} minutes, seed {wanted.seed}", err=True)
+        machine = replace(this_machine(), cores=wanted.cores)
+        made = Training(*wanted[:4], settings=wanted.settings, points=train(), machine=machine)
         self.all.append(made)
         text = json.dumps([_to_json(one) for one in self.all], indent=1)
         partial = self._path.with_suffix(".part")
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(self._path)
         return made
+
+    def _check(self, kept: Training, wanted: Wanted) -> None:
+        found = f"{self._path} keeps {kept.name!r}, {kept.cities} cities, {kept.minutes:g} minutes, seed {kept.seed}"
+        missing = set(wanted.instances) - set(kept.points[-1].gaps)
+        if kept.settings != wanted.settings:
+            other = f"with the settings {_named(kept.settings)}, not {_named(wanted.settings)}"
+        elif missing:
+            other = f"measured on {', '.join(kept.points[-1].gaps)}, not on {', '.join(sorted(missing))}"
+        else:
+            return
+        raise click.UsageError(f"{found}, {other}. Name another file with --results.")
 
 
 def opened(path: Path) -> Trainings:
@@ -104,6 +143,10 @@ def opened(path: Path) -> Trainings:
         return Trainings(path)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _named(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in settings.items()) or "as they come"
 
 
 def _to_json(training: Training) -> dict[str, Any]:

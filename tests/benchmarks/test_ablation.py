@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from benchmarks.ablation import VARIANTS, main, outcome, table
 from benchmarks.beside_pomo import WAYS
 from benchmarks.results import Machine
-from benchmarks.trainings import Point, Training, Trainings
+from benchmarks.trainings import Point, Training, Trainings, Wanted
 from tspmz.config_files import build_config, flat_values
 
 MACHINE = Machine("a cpu", 2, "none", 0.0, "abc", {})
@@ -26,7 +26,7 @@ def test_variant_is_valid_and_changes_something(variant: str) -> None:
 def test_outcome_and_table_by_hand() -> None:
     gaps = [dict.fromkeys(WAYS, 0.0) | {"one start": gap} for gap in (0.05, 0.1)]
     ends = [Point(5.0, steps, {"a": of_set}, {}) for steps, of_set in zip((100, 200), gaps, strict=True)]
-    found = outcome("x", [Training("x", 20, 5.0, seed, [end], MACHINE) for seed, end in enumerate(ends)])
+    found = outcome("x", [Training("x", 20, 5.0, seed, {}, [end], MACHINE) for seed, end in enumerate(ends)])
     assert found.gaps["one start"] == pytest.approx([0.05, 0.1])
     zero = "0.000 (0.000 to 0.000)"
     assert f"| x | 2 | 7.500 (5.000 to 10.000) | {zero} | {zero} | 150 |" in table([found])
@@ -40,7 +40,7 @@ def test_kept_trainings_make_a_table_without_any_training(tmp_path: Path) -> Non
     others = [("1 simulation", 50, 5.0, 0), ("2 layers", 20, 4.0, 0), ("no variant", 20, 5.0, 0)]
     for name, cities, minutes, seed in [*wanted, *others]:
         ends = [Point(minutes, 100, {"a": dict.fromkeys(WAYS, 0.01 * (seed + 1))}, {})]
-        kept.get(name, cities, minutes, seed, 2, lambda ends=ends: ends)
+        kept.get(Wanted(name, cities, minutes, seed, 2, {}, ["a"]), lambda ends=ends: ends)
     shown = CliRunner().invoke(main, ["--results", str(path), "--kept"])
     lines = [line.split(" | ")[:3] for line in shown.output.splitlines() if line.startswith("| ")]
     assert lines[1:] == [["| as it is", "2", "1.500 (1.000 to 2.000)"], ["| no search", "1", "1.000"]]

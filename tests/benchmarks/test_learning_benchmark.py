@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -12,7 +15,7 @@ from benchmarks.beside_pomo import main as show
 from benchmarks.beside_pomo import report, rows, table
 from benchmarks.learning import main
 from benchmarks.results import Machine
-from benchmarks.trainings import Point, Training, Trainings
+from benchmarks.trainings import Point, Training, Trainings, Wanted
 
 MACHINE = Machine("a cpu", 2, "none", 0.0, "abc", {"python": "3"})
 
@@ -22,7 +25,7 @@ def training(name: str, seed: int, gap: float) -> Training:
     if name == "tspmz":
         ways["search, learned model"] = gap
     seconds = {"all starts": 2.0 if name == "POMO" else 1.0}
-    return Training(name, 20, 4.0, seed, [Point(4.0, 7, {"a": ways}, {"a": seconds})], MACHINE)
+    return Training(name, 20, 4.0, seed, {}, [Point(4.0, 7, {"a": ways}, {"a": seconds})], MACHINE)
 
 
 OURS = [training("tspmz", 0, 0.025), training("tspmz", 1, 0.075)]
@@ -54,15 +57,35 @@ def test_trainings_are_kept_and_not_done_again(tmp_path: Path) -> None:
         made.append(1)
         return OURS[0].points
 
-    first = Trainings(path).get("tspmz", 20, 4.0, 0, 2, train)
+    wanted = Wanted("tspmz", 20, 4.0, 0, 2, {"a.key": 0.5}, ["a"])
+    first = Trainings(path).get(wanted, train)
     assert first.points == OURS[0].points
     assert first.machine.cores == 2
     again = Trainings(path)
-    assert again.get("tspmz", 20, 4.0, 0, 2, train) == first
+    assert again.get(wanted, train) == first
     assert len(made) == 1
-    for other in (("POMO", 20, 4.0, 0, 2), ("tspmz", 50, 4.0, 0, 2), ("tspmz", 20, 4.0, 0, 1)):
-        again.get(*other, train)
+    for other in (wanted._replace(name="POMO"), wanted._replace(cities=50), wanted._replace(cores=1)):
+        again.get(other, train)
     assert len(made) == len(Trainings(path).all) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"settings": {}}, "with the settings a.key=0.5, not as they come. Name another file"),
+        ({"settings": {"a.key": 1}}, "with the settings a.key=0.5, not a.key=1."),
+        ({"instances": ["a", "c", "b"]}, "measured on a, not on b, c."),
+    ],
+)
+def test_what_is_kept_is_not_taken_for_something_else(
+    tmp_path: Path, changed: dict[str, Any], complaint: str
+) -> None:
+    wanted = Wanted("tspmz", 20, 4.0, 0, 2, {"a.key": 0.5}, ["a"])
+    kept = Trainings(tmp_path / "kept.json")
+    kept.get(wanted, lambda: OURS[0].points)
+    with pytest.raises(click.UsageError, match=re.escape(complaint)):
+        kept.get(wanted._replace(**changed), list)
+    assert len(Trainings(tmp_path / "kept.json").all) == 1
 
 
 def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -78,8 +101,9 @@ def test_what_is_kept_is_shown_and_drawn(tmp_path: Path) -> None:
     kept = Trainings(tmp_path / "kept.json")
     for one in ALL:
         end = one.points[0]
-        kept.get(one.name, 20, 4.0, one.seed, 2, lambda end=end: [end._replace(minutes=2.0), end])  # type: ignore[misc]
-        kept.get(one.name, 50, 4.0, one.seed, 2, lambda end=end: [end])  # type: ignore[misc]
+        wanted = Wanted(one.name, 20, 4.0, one.seed, 2, {}, ["a"])
+        kept.get(wanted, lambda end=end: [end._replace(minutes=2.0), end])  # type: ignore[misc]
+        kept.get(wanted._replace(cities=50), lambda end=end: [end])  # type: ignore[misc]
     shown = CliRunner().invoke(show, [str(tmp_path / "kept.json"), "--plots", str(tmp_path)], catch_exceptions=False)
     assert "| 4 | all starts x 8 |" in shown.output
     assert (tmp_path / "beside-pomo-20.png").stat().st_size > 5000
