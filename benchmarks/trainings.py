@@ -108,9 +108,10 @@ class Trainings:
         Raises:
             click.UsageError: the one that is kept is of other settings, or not measured on all of the instances.
         """
-        for one in filter(lambda one: one.is_for(wanted), self.all):
-            self._check(one, wanted)
-            return one
+        for one in self.all:
+            if one.is_for(wanted):
+                self._check(one, wanted)
+                return one
         click.echo(f"{wanted.name}: {wanted.cities} cities, {wanted.minutes:g} minutes, seed {wanted.seed}", err=True)
         machine = replace(this_machine(), cores=wanted.cores)
         made = Training(*wanted[:4], settings=wanted.settings, points=train(), machine=machine)
