@@ -1,15 +1,14 @@
 """What is each part of the training worth? One setting changed at a time, the same minutes and cores for all.
 
-    python -m benchmarks.ablation --out DIR [--minutes 5] [--seeds 3] [--only NAME ...]
-    python -m benchmarks.ablation --results FILE --kept
+    python -m benchmarks.ablation --out DIR [--minutes 5] [--seeds 3] [--first-seed 0] [--only NAME ...]
 
 Each variant is trained like the first one, which has the settings that `--cities` chooses, except for what its name
 says; then the last checkpoint's greedy tours are measured on instances that no training has seen. Mean and range over
 the seeds. Trainings run one after the other; those that are finished are kept in a file (`--results`) and not done
-again; `--kept` shows what it holds so far. A machine of another speed needs another file, or rows differ by more than
-their names say. A setting whose default is something else does not get its others tuned for it: a row says what a
-change alone does, and what comes with it: values from n steps leave no episode a walk of the best tour from another
-start, so that these rows stand beside the one without such walks.
+again. A machine of another speed needs another file, or rows differ by more than their names say, and seeds of its own
+(`--first-seed`); `benchmarks.ablation_ratios` makes one table of such files. A setting whose default is something else
+does not get its others tuned for it: a row says what a change alone does, and what comes with it: values from n steps
+leave no episode a walk of the best tour from another start, so that these rows stand beside the one without such walks.
 """
 
 from __future__ import annotations
@@ -102,14 +101,7 @@ def table(outcomes: list[Outcome]) -> str:
     return markdown_lines(columns, [column != "variant" for column in columns], lines)
 
 
-def kept_outcomes(trainings: list[Training], variants: list[str], cities: int, minutes: float) -> list[Outcome]:
-    """Of those variants of which there are trainings of this size and budget, however many."""
-    chosen = [training for training in trainings if (training.cities, training.minutes) == (cities, minutes)]
-    of_variant = {name: [training for training in chosen if training.name == name] for name in variants}
-    return [outcome(name, found) for name, found in of_variant.items() if found]
-
-
-def train_variants(plan: Plan, kept: Trainings, variants: list[str], minutes: float, seeds: int) -> Iterator[Outcome]:
+def train_variants(plan: Plan, kept: Trainings, variants: list[str], minutes: float, seeds: range) -> Iterator[Outcome]:
     """One variant after the other; its trainings that are kept are not done again."""
     import torch
 
@@ -120,7 +112,7 @@ def train_variants(plan: Plan, kept: Trainings, variants: list[str], minutes: fl
         own = plan._replace(settings=VARIANTS[variant], out=place)
         trainings = [
             kept.get(own.wanted(variant, minutes, seed), partial(train_tspmz, own, minutes, seed))
-            for seed in range(seeds)
+            for seed in seeds
         ]
         yield outcome(variant, trainings)
 
@@ -128,34 +120,26 @@ def train_variants(plan: Plan, kept: Trainings, variants: list[str], minutes: fl
 @click.command()
 @click.option("--cities", type=click.Choice([str(cities) for cities in COUNTS]), default="20", show_default=True)
 @click.option("--minutes", default=5.0, show_default=True)
-@click.option("--seeds", default=3, show_default=True)
+@click.option("--seeds", default=3, show_default=True, help="Trainings of each variant.")
+@click.option("--first-seed", default=0, show_default=True, help="The others follow it.")
 @click.option("--cores", default=2, show_default=True, help="That each training may use.")
 @click.option("--only", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="These variants; default: all.")
 @click.option("--instance-seed", default=555, show_default=True, help="Of the instances it is measured on.")
-@click.option("--kept", "only_kept", is_flag=True, help="Train nothing: show what the file of --results holds.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for runs and instances.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for runs and instances.")
 @results_option
 def main(
-    cities: str, minutes: float, seeds: int, cores: int, names: tuple[str, ...], instance_seed: int, only_kept: bool,
-    out: Path | None, results: Path | None,
+    cities: str, minutes: float, seeds: int, first_seed: int, cores: int, names: tuple[str, ...], instance_seed: int,
+    out: Path, results: Path | None,
 ) -> None:  # fmt: skip
     """Train the variants that are not kept yet, and print the table."""
+    end_in_order_at_sigterm()
+    out.mkdir(parents=True, exist_ok=True)
     variants = [name for name in VARIANTS if not names or name in names]
-    if only_kept:
-        if results is None:
-            raise click.UsageError("--kept shows the file of --results: name one.")
-        outcomes = kept_outcomes(opened(results).all, variants, int(cities), minutes)
-        if not outcomes:
-            raise click.UsageError(f"{results} holds none of these, of {cities} cities for {minutes:g} minutes.")
-    elif out is None:
-        raise click.UsageError("Missing option '--out': the folder for runs and instances.")
-    else:
-        end_in_order_at_sigterm()
-        out.mkdir(parents=True, exist_ok=True)
-        references = instance_files(int(cities), (instance_seed,), out)
-        available = sorted(os.sched_getaffinity(0))[:cores]
-        plan = Plan(int(cities), available, 1, 0, {}, references, out)
-        outcomes = list(train_variants(plan, opened(results or out / "results.json"), variants, minutes, seeds))
+    references = instance_files(int(cities), (instance_seed,), out)
+    available = sorted(os.sched_getaffinity(0))[:cores]
+    plan = Plan(int(cities), available, 1, 0, {}, references, out)
+    kept = opened(results or out / "results.json")
+    outcomes = list(train_variants(plan, kept, variants, minutes, range(first_seed, first_seed + seeds)))
     click.echo(f"{cities} cities ({COUNTS[int(cities)]:,}), {minutes:g} minutes:\n\n{table(outcomes)}\n")
 
 

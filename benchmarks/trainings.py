@@ -162,8 +162,10 @@ def _from_json(one: dict[str, Any]) -> Training:
 
 def spread(gaps: list[float]) -> str:
     """Mean of fractions in percent, and their range; `-` where there are none."""
-    if not gaps:
-        return "-"
-    percents = [100.0 * gap for gap in gaps]
-    mean = f"{np.mean(percents):.3f}"
-    return mean if len(gaps) == 1 else f"{mean} ({min(percents):.3f} to {max(percents):.3f})"
+    return mean_and_range([100.0 * gap for gap in gaps], 3) if gaps else "-"
+
+
+def mean_and_range(values: list[float], digits: int) -> str:
+    """`2.0 (1.5 to 2.5)`, the value alone if there is one."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
