@@ -102,17 +102,21 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def train_variants(plan: Plan, kept: Trainings, variants: list[str], minutes: float, seeds: range) -> Iterator[Outcome]:
-    """One variant after the other; its trainings that are kept are not done again."""
+    """One variant after the other; its trainings that are kept are not done again.
+
+    Raises:
+        click.UsageError: before any training: one that is kept is of other settings or instances.
+    """
     import torch
 
     torch.set_num_threads(1)
-    for variant in variants:
-        place = plan.out / f"variant-{list(VARIANTS).index(variant)}"
-        place.mkdir(exist_ok=True)
-        own = plan._replace(settings=VARIANTS[variant], out=place)
+    places = {variant: plan.out / f"variant-{list(VARIANTS).index(variant)}" for variant in variants}
+    plans = {variant: plan._replace(settings=VARIANTS[variant], out=place) for variant, place in places.items()}
+    kept.check(own.wanted(variant, minutes, seed) for variant, own in plans.items() for seed in seeds)
+    for variant, own in plans.items():
+        own.out.mkdir(exist_ok=True)
         trainings = [
-            kept.get(own.wanted(variant, minutes, seed), partial(train_tspmz, own, minutes, seed))
-            for seed in seeds
+            kept.get(own.wanted(variant, minutes, seed), partial(train_tspmz, own, minutes, seed)) for seed in seeds
         ]
         yield outcome(variant, trainings)
 

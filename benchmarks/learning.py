@@ -18,7 +18,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,14 +162,18 @@ def train_pomo(plan: Plan, minutes: float, seed: int, python: str) -> list[Point
 def compare(
     plan: Plan, kept: Trainings, budgets: tuple[float, ...], seeds: int, python: str
 ) -> Iterator[Training]:
-    """All trainings, the shortest budgets first; those that are kept are not done again."""
-    for minutes in sorted(budgets):
-        for seed in range(seeds):
-            ours = partial(train_tspmz, plan, minutes, seed)
-            yield kept.get(plan.wanted(TSPMZ, minutes, seed), ours)
-            if python != "none":
-                theirs = partial(train_pomo, plan, minutes, seed, python)
-                yield kept.get(plan.wanted(POMO, minutes, seed), theirs)
+    """All trainings, the shortest budgets first; those that are kept are not done again.
+
+    Raises:
+        click.UsageError: before any training: one that is kept is of other settings or instances.
+    """
+    trainers: dict[str, Callable[[Plan, float, int], list[Point]]] = {TSPMZ: train_tspmz}
+    if python != "none":
+        trainers[POMO] = partial(train_pomo, python=python)
+    asked = [(minutes, seed, name) for minutes in sorted(budgets) for seed in range(seeds) for name in trainers]
+    kept.check(plan.wanted(name, minutes, seed) for minutes, seed, name in asked)
+    for minutes, seed, name in asked:
+        yield kept.get(plan.wanted(name, minutes, seed), partial(trainers[name], plan, minutes, seed))
 
 
 def instance_files(cities: int, sets: tuple[int, ...], out: Path) -> dict[Path, float]:

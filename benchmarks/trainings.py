@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,9 +108,9 @@ class Trainings:
         Raises:
             click.UsageError: the one that is kept is of other settings, or not measured on all of the instances.
         """
+        self.check([wanted])
         for one in self.all:
             if one.is_for(wanted):
-                self._check(one, wanted)
                 return one
         click.echo(f"{wanted.name}: {wanted.cities} cities, {wanted.minutes:g} minutes, seed {wanted.seed}", err=True)
         machine = replace(this_machine(), cores=wanted.cores)
@@ -121,6 +121,17 @@ class Trainings:
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(self._path)
         return made
+
+    def check(self, wanted: Iterable[Wanted]) -> None:
+        """Whether what is kept is what is wanted, as far as it is kept; to be asked before hours of training.
+
+        Raises:
+            click.UsageError: as `get` does.
+        """
+        for one in wanted:
+            for kept in self.all:
+                if kept.is_for(one):
+                    self._check(kept, one)
 
     def _check(self, kept: Training, wanted: Wanted) -> None:
         found = f"{self._path} keeps {kept.name!r}, {kept.cities} cities, {kept.minutes:g} minutes, seed {kept.seed}"

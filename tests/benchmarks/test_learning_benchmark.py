@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from benchmarks.beside_pomo import main as show
 from benchmarks.beside_pomo import report, rows, table
-from benchmarks.learning import main
+from benchmarks.learning import Plan, compare, main
 from benchmarks.results import Machine
 from benchmarks.trainings import Point, Training, Trainings, Wanted
 
@@ -86,6 +86,16 @@ def test_what_is_kept_is_not_taken_for_something_else(
     with pytest.raises(click.UsageError, match=re.escape(complaint)):
         kept.get(wanted._replace(**changed), list)
     assert len(Trainings(tmp_path / "kept.json").all) == 1
+
+
+def test_comparison_with_something_else_kept_is_refused_before_any_training(tmp_path: Path) -> None:
+    """Of the two trainings, the kept one comes second."""
+    kept = Trainings(tmp_path / "kept.json")
+    kept.get(Wanted("tspmz", 20, 4.0, 1, 1, {"a.key": 0.5}, ["a"]), lambda: OURS[0].points)
+    plan = Plan(20, [0], 1, 0, {}, {Path("a.npy"): 1.0}, tmp_path / "runs")
+    with pytest.raises(click.UsageError, match=r"seed 1, with the settings a\.key=0\.5, not as they come"):
+        next(compare(plan, kept, (4.0,), 2, "none"))
+    assert not plan.out.exists()
 
 
 def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
