@@ -70,6 +70,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """What each variant changes, beside the first one, which changes nothing."""
 
 
+COLUMNS = ("seeds", *(f"{way}, gap %" for way in WAYS), "train steps")
+"""Of a table of outcomes, beside their names."""
+
+
 class Outcome(NamedTuple):
     """All seeds of a variant.
 
@@ -93,12 +97,14 @@ def outcome(variant: str, trainings: list[Training]) -> Outcome:
 
 def table(outcomes: list[Outcome]) -> str:
     """As it stands in the docs, the order being that of the variants."""
-    columns = ("variant", "seeds", *(f"{way}, gap %" for way in WAYS), "train steps")
-    lines = []
-    for one in outcomes:
-        steps = f"{sum(one.train_steps) / len(one.train_steps):,.0f}"
-        lines.append([one.variant, str(len(one.train_steps)), *(spread(one.gaps[way]) for way in WAYS), steps])
-    return markdown_lines(columns, [column != "variant" for column in columns], lines)
+    lines = [[one.variant, *cells(one)] for one in outcomes]
+    return markdown_lines(("variant", *COLUMNS), [False, *[True] * len(COLUMNS)], lines)
+
+
+def cells(one: Outcome) -> list[str]:
+    """What stands below `COLUMNS`."""
+    steps = f"{sum(one.train_steps) / len(one.train_steps):,.0f}"
+    return [str(len(one.train_steps)), *(spread(one.gaps[way]) for way in WAYS), steps]
 
 
 def train_variants(plan: Plan, kept: Trainings, variants: list[str], minutes: float, seeds: range) -> Iterator[Outcome]:

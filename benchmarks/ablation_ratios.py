@@ -15,15 +15,13 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from benchmarks.ablation import VARIANTS, Outcome, outcome
+from benchmarks.ablation import COLUMNS, VARIANTS, Outcome, cells, outcome
 from benchmarks.beside_pomo import WAYS
 from benchmarks.rendering import markdown_lines
-from benchmarks.trainings import Training, mean_and_range, opened, spread
+from benchmarks.trainings import Training, mean_and_range, opened
 
 UNCHANGED = next(iter(VARIANTS))
 """The variant that the others are divided by."""
-
-_TICKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
 class Ratios(NamedTuple):
@@ -58,16 +56,16 @@ def day(name: str, trainings: Sequence[Training], cities: int, minutes: float) -
     """Those of one size and budget.
 
     Raises:
-        ValueError: none of them is of the unchanged settings.
+        click.UsageError: none of them is of the unchanged settings.
     """
     chosen = [one for one in trainings if (one.cities, one.minutes) == (cities, minutes)]
-    of_variant = {name: [one for one in chosen if one.name == name] for name in VARIANTS}
+    of_variant = {variant: [one for one in chosen if one.name == variant] for variant in VARIANTS}
     if not of_variant[UNCHANGED]:
-        raise ValueError(
+        raise click.UsageError(
             f"{name} has no training {UNCHANGED!r} of {cities} cities for {minutes:g} minutes to divide by; "
             f"benchmarks.ablation --only {UNCHANGED!r} makes one."
         )
-    outcomes = {name: outcome(name, found) for name, found in of_variant.items() if found}
+    outcomes = {variant: outcome(variant, found) for variant, found in of_variant.items() if found}
     return Day(name, of_variant[UNCHANGED][0].machine.commit, outcomes)
 
 
@@ -85,14 +83,8 @@ def ratios(days: Sequence[Day]) -> list[Ratios]:
 
 def table_of_days(days: Sequence[Day]) -> str:
     """The unchanged settings, which all else is divided by, a line for each file."""
-    columns = ("file", "commit", "trainings", *(f"{way}, gap %" for way in WAYS), "train steps")
-    lines = []
-    for one in days:
-        unchanged = one.outcomes[UNCHANGED]
-        gaps = [spread(unchanged.gaps[way]) for way in WAYS]
-        steps = f"{np.mean(unchanged.train_steps):,.0f}"
-        lines.append([one.name, one.commit, str(len(unchanged.train_steps)), *gaps, steps])
-    return markdown_lines(columns, [column not in ("file", "commit") for column in columns], lines)
+    lines = [[one.name, one.commit, *cells(one.outcomes[UNCHANGED])] for one in days]
+    return markdown_lines(("file", "commit", *COLUMNS), [False, False, *[True] * len(COLUMNS)], lines)
 
 
 def table(found: Sequence[Ratios]) -> str:
@@ -107,18 +99,14 @@ def table(found: Sequence[Ratios]) -> str:
 
 def draw(found: Sequence[Ratios], path: Path) -> None:
     """A line of dots for each variant, a dot being a training; a panel for each of the first two ways of decoding."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    from tspmz.plots.style import MUTED, SERIES, dress, new_figure
+    from tspmz.plots.style import MUTED, SERIES, dress, new_figure, plain_log_axis
 
     figure = new_figure(11.0, 0.27 * len(found) + 1.0)
     places = range(len(found))
     for panel, way in zip(figure.subplots(1, 2, sharey=True), WAYS[:2], strict=True):
         dress(panel, "gap / gap of the unchanged settings", "", way)
         panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=_TICKS))
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.xaxis.set_minor_locator(NullLocator())
+        plain_log_axis(panel.xaxis)
         panel.axvline(1.0, color=MUTED, linewidth=1.0)
         for place, one in zip(places, found, strict=True):
             values = one.gaps[way]
@@ -135,10 +123,7 @@ def draw(found: Sequence[Ratios], path: Path) -> None:
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="File for the picture.")
 def main(files: tuple[Path, ...], cities: int, minutes: float, plot: Path | None) -> None:
     """Print the tables; draw the picture."""
-    try:
-        days = [day(file.name, opened(file).all, cities, minutes) for file in files]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    days = [day(file.name, opened(file).all, cities, minutes) for file in files]
     found = ratios(days)
     click.echo(f"{cities} cities, {minutes:g} minutes, {UNCHANGED}:\n\n{table_of_days(days)}\n")
     click.echo(f"Gaps and train steps of all, divided by those:\n\n{table(found)}")

@@ -27,7 +27,6 @@ SEARCHES = {
 }  # fmt: skip
 """Searches, with which tspmz alone decodes, and their arguments of `tspmz.evaluate`; from one start if not said."""
 
-_TICKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 _COLUMNS = ("minutes", "decoding", "tspmz, gap %", "POMO, gap %", "ratio", "seconds", "POMO, seconds")
 
 
@@ -103,9 +102,7 @@ def draw(trainings: Sequence[Training], folder: Path) -> None:
 
     Where all trainings were measured at their ends only, for the same minutes, there is no line to draw.
     """
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    from tspmz.plots.style import SERIES, dress, legend, new_figure
+    from tspmz.plots.style import SERIES, dress, legend, new_figure, plain_log_axis
 
     for cities in sorted({one.cities for one in trainings}):
         of_size = [one for one in trainings if one.cities == cities]
@@ -116,9 +113,7 @@ def draw(trainings: Sequence[Training], folder: Path) -> None:
         for panel, way in zip(figure.subplots(1, len(WAYS)), WAYS, strict=True):
             dress(panel, "minutes", "gap in percent" if way == WAYS[0] else "", way)
             panel.set_yscale("log")
-            panel.yaxis.set_major_locator(LogLocator(subs=_TICKS))
-            panel.yaxis.set_major_formatter("{x:g}")
-            panel.yaxis.set_minor_locator(NullLocator())
+            plain_log_axis(panel.yaxis)
             labelled = set()
             for one in of_size:
                 minutes = [point.minutes for point in one.points]

@@ -170,10 +170,13 @@ def compare(
     trainers: dict[str, Callable[[Plan, float, int], list[Point]]] = {TSPMZ: train_tspmz}
     if python != "none":
         trainers[POMO] = partial(train_pomo, python=python)
-    asked = [(minutes, seed, name) for minutes in sorted(budgets) for seed in range(seeds) for name in trainers]
-    kept.check(plan.wanted(name, minutes, seed) for minutes, seed, name in asked)
-    for minutes, seed, name in asked:
-        yield kept.get(plan.wanted(name, minutes, seed), partial(trainers[name], plan, minutes, seed))
+    asked = [
+        (plan.wanted(name, minutes, seed), partial(train, plan, minutes, seed))
+        for minutes in sorted(budgets) for seed in range(seeds) for name, train in trainers.items()
+    ]  # fmt: skip
+    kept.check(wanted for wanted, _ in asked)
+    for wanted, train in asked:
+        yield kept.get(wanted, train)
 
 
 def instance_files(cities: int, sets: tuple[int, ...], out: Path) -> dict[Path, float]:

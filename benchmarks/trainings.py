@@ -108,10 +108,9 @@ class Trainings:
         Raises:
             click.UsageError: the one that is kept is of other settings, or not measured on all of the instances.
         """
-        self.check([wanted])
-        for one in self.all:
-            if one.is_for(wanted):
-                return one
+        kept = self._find(wanted)
+        if kept is not None:
+            return kept
         click.echo(f"{wanted.name}: {wanted.cities} cities, {wanted.minutes:g} minutes, seed {wanted.seed}", err=True)
         machine = replace(this_machine(), cores=wanted.cores)
         made = Training(*wanted[:4], settings=wanted.settings, points=train(), machine=machine)
@@ -129,9 +128,14 @@ class Trainings:
             click.UsageError: as `get` does.
         """
         for one in wanted:
-            for kept in self.all:
-                if kept.is_for(one):
-                    self._check(kept, one)
+            self._find(one)
+
+    def _find(self, wanted: Wanted) -> Training | None:
+        for one in self.all:
+            if one.is_for(wanted):
+                self._check(one, wanted)
+                return one
+        return None
 
     def _check(self, kept: Training, wanted: Wanted) -> None:
         found = f"{self._path} keeps {kept.name!r}, {kept.cities} cities, {kept.minutes:g} minutes, seed {kept.seed}"

@@ -80,6 +80,15 @@ def percent_axis(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
 
 
+def plain_log_axis(axis: Any) -> None:
+    """Ticks of a logarithmic axis that spans a decade or two, as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+
+
 def to_pixels(figure: Figure) -> NDArray[np.uint8]:
     """`[H, W, 3]` RGB."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
