@@ -148,7 +148,7 @@ def measure(short: bool) -> Result:
         figures=figures,
         notes=[
             "Groups to write are at hand in the caches, and so are the bytes that are copied in; slots are not.",
-            "Self-play fills groups in the stored form, so that a write is one sum and one copy; it makes about a "
+            "Self-play fills groups in the stored form, so that a write is one sum and one copy; it makes sixty to a "
             "hundred groups a second. A group of arrays of its own, as from a segment, is packed first (last column).",
         ],
         machine=this_machine(),

@@ -115,8 +115,8 @@ def measure(short: bool) -> Result:
         figures=figures,
         notes=[
             "Sealing is checksums of every chunk, a digest of the content and one of the file, and an atomic "
-            "replacement; loading checks all of them, every tour and every length. An actor makes about a hundred "
-            "groups a second.",
+            "replacement; loading checks all of them, every tour and every length. An actor makes sixty to a "
+            "hundred groups a second.",
         ],
         machine=this_machine(),
         short=short,

@@ -221,6 +221,8 @@ def report(found: dict[str, Found], as_deep: Ratio, default: Ratio, short: bool)
         notes=[
             "Ancestor's: network and search of `presets/ancestor.toml` with its residual network, 20 cities, "
             f"{_DEEP} simulations.",
+            "Two rows have the same settings and were measured at different times. What is compared with the "
+            "ancestor's one root was measured in turns with it, not divided from the table.",
         ],
         machine=this_machine(),
         short=short,
