@@ -29,11 +29,20 @@ from benchmarks.trainings import Training, Trainings, opened, results_option, sp
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
-    "target: visit counts": {"replay.policy_target": "visit_counts", "search.num_simulations": 8},
+    "target: visit counts of the Gumbel search": {"replay.policy_target": "visit_counts", "search.num_simulations": 8},
     "target: Gumbel's improved policy": {"replay.policy_target": "gumbel", "search.num_simulations": 8},
-    "target: best of the group": {"replay.advantage_baseline": 0.0, "replay.advantage_temperature": 0.001},
-    "target: better ones only": {"replay.advantage_baseline": 0.0},
-    "target: all of the baseline": {"replay.advantage_baseline": 1.0},
+    "target: PUCT's visit counts": {
+        "replay.policy_target": "visit_counts", "search.algorithm": "puct", "search.num_simulations": 16
+    },
+    "target: Gumbel's improved policy, Q values as in mctx": {
+        "replay.policy_target": "gumbel", "search.num_simulations": 8, "search.value_scale": 0.1,
+        "search.rescale_values": True,
+    },
+    "target: best of the group": {"replay.rerooted_share": 0.9, "replay.advantage_baseline": 0.0},
+    "target: none pushed down, temperature of the spread": {
+        "replay.advantage_baseline": 0.0, "replay.advantage_temperature": 0.001
+    },
+    "target: whole mean taken off": {"replay.advantage_baseline": 1.0},
     "target: without the best tour from other starts": {"replay.rerooted_share": 0.0},
     "target: a quarter the best tour from other starts": {"replay.rerooted_share": 0.25},
     "encoder normalized by city": {"network.encoder_norm": "layer"},
