@@ -7,8 +7,9 @@ says; then the last checkpoint's greedy tours are measured on instances that no 
 the seeds. Trainings run one after the other; those that are finished are kept in a file (`--results`) and not done
 again. A machine of another speed needs another file, or rows differ by more than their names say, and seeds of its own
 (`--first-seed`); `benchmarks.ablation_ratios` makes one table of such files. A setting whose default is something else
-does not get its others tuned for it: a row says what a change alone does, and what comes with it: values from n steps
-leave no episode a walk of the best tour from another start, so that these rows stand beside the one without such walks.
+does not get its others tuned for it: a row says what a change alone does, and what comes with it: targets of searches
+and values from n steps leave no episode a walk of the best tour from another start, so that these rows stand beside the
+one without such walks.
 """
 
 from __future__ import annotations
